@@ -1,0 +1,1 @@
+"""Experiment configs: runnable recipes for `python -m experiments.train`."""

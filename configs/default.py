@@ -1,0 +1,144 @@
+"""Every field of an experiment, with its default; the other configs change lines.
+
+Epsilon may be given in pixel units (`attack.epsilon`, which wins) or in degrees Celsius
+(`attack.epsilon_celsius`). Images map a fixed window of temperature to [0, 1].
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """All fields at their defaults: the cohort of 1,837 simulated patients."""
+    check_mode(mode)
+    config = ml_collections.ConfigDict()
+    config.name = "default"
+    config.seed = 0
+    # Trained in this order; an arm can only start from an earlier one.
+    config.arms = ("undefended", "wbad")
+
+    config.data = ml_collections.ConfigDict()
+    config.data.builder = "simulated_thermograms/paper"
+    config.data.data_dir = placeholder(str)  # prepared data; a cache folder if unset
+    config.data.manual_dir = placeholder(str)  # raw files of builders that need them
+    config.data.num_folds = 1  # above 1: patient-disjoint cross-validation
+    config.data.test_fraction = 0.25
+    config.data.validation_fraction = 0.15
+    config.data.split_seed = 0
+    config.data.max_examples = placeholder(int)  # per split; smoke tests use it
+
+    config.attack = ml_collections.ConfigDict()  # the threat model
+    config.attack.epsilon = placeholder(float)
+    config.attack.epsilon_celsius = 0.25
+    # L2 radius as a multiple of epsilon. Unset: the median over training patients of
+    # |s|_2 / |s|_inf, s = difference of a patient's twins, so that both norms buy the
+    # same share of a lesion; 8 where there are no twins.
+    config.attack.l2_ratio = placeholder(float)
+
+    config.model = ml_collections.ConfigDict()
+    config.model.name = "cnn"
+    config.model.widths = (16, 32, 64)
+    config.model.blocks = 1
+    config.model.wavelet = "haar"
+    config.model.level = 2
+    config.model.mirrored = True
+
+    config.denoiser = ml_collections.ConfigDict()
+    config.denoiser.wavelet = "db2"
+    config.denoiser.mode = "symmetric"
+    config.denoiser.level = 2
+    config.denoiser.shrinkage = "soft"
+    config.denoiser.threshold_rule = "universal"
+    config.denoiser.threshold = 0.0
+    config.denoiser.sigma = placeholder(float)
+    config.denoiser.initial_scale = 1.0
+    config.denoiser.backend = "polyphase"
+
+    config.arm = ml_collections.ConfigDict()
+    config.arm.undefended = _arm("standard", denoise=False)
+    config.arm.denoise = _arm("standard", denoise=True)
+    config.arm.adversarial = _arm("adversarial", denoise=False)
+    config.arm.wbad = _arm("wbad", denoise=True)
+
+    config.training = ml_collections.ConfigDict()
+    config.training.batch_size = 64
+    config.training.learning_rate = 2e-3
+    config.training.threshold_learning_rate = placeholder(float)
+    config.training.warmup_fraction = 0.05
+    config.training.weight_decay = 1e-3
+    config.training.clip_norm = 1.0
+    config.training.ema_decay = 0.98
+    config.training.label_smoothing = 0.0
+    # The mix of objective "wbad": weights of clean, FGSM, PGD and C&W examples.
+    config.training.mix = dict(clean=1.0, fgsm=1.0, pgd=2.0, cw=1.0)
+    config.training.log_every = 10
+    config.training.eval_every = 100
+    config.training.checkpoint_every = 100
+    # Attacks inside the training step, and on the validation set.
+    config.training.pgd = dict(num_steps=7, step_size=0.3, fgsm_start=False)
+    config.training.cw = dict(num_searches=1, num_steps=8, learning_rate=2e-3)
+    config.training.validation_pgd = dict(num_steps=10)
+
+    config.evaluation = ml_collections.ConfigDict()
+    config.evaluation.batch_size = 128
+    config.evaluation.sets = ("test",)
+    config.evaluation.protocols = ("clean", "graybox", "adaptive")
+    config.evaluation.attacks = ("fgsm", "pgd", "cw")
+    config.evaluation.epsilon_multiples = (1.0,)
+    config.evaluation.pgd = dict(num_steps=20, restarts=2)
+    config.evaluation.cw = dict(num_searches=5, num_steps=50, learning_rate=2e-3)
+    # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
+    config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
+    # Other backward passes of the denoiser that adaptive attacks also follow.
+    config.evaluation.backward_modes = ("identity",)
+    # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
+    # the "undefended" arm of this run.
+    config.evaluation.surrogate = placeholder(str)
+    config.evaluation.baselines = False
+
+    if mode == "smoke":
+        shrink_for_smoke(config)
+    return config
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a mode that no config knows."""
+    if mode not in ("full", "smoke"):
+        raise ValueError(f"mode must be 'full' or 'smoke', got {mode!r}.")
+
+
+def shrink_for_smoke(config: ml_collections.ConfigDict) -> None:
+    """Turn any config into one that exercises all its parts in half a minute."""
+    if config.data.builder.startswith("simulated_thermograms"):
+        config.data.builder = "simulated_thermograms/tiny"
+    config.data.max_examples = 16
+    config.model.widths = (8, 16)
+    for arm in config.arms:
+        config.arm[arm].num_steps = min(config.arm[arm].num_steps, 4)
+    config.training.batch_size = 8
+    config.training.eval_every = 2
+    config.training.checkpoint_every = 2
+    config.training.log_every = 2
+    config.training.pgd.num_steps = 2
+    config.training.cw.num_steps = 2
+    config.training.validation_pgd.num_steps = 2
+    config.evaluation.batch_size = 16
+    config.evaluation.pgd = dict(num_steps=2, restarts=1)
+    config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
+    config.evaluation.graybox_confidences = (1.0,)
+
+
+def _arm(objective: str, *, denoise: bool) -> ml_collections.ConfigDict:
+    """Settings of one arm."""
+    robust = objective != "standard"
+    arm = ml_collections.ConfigDict()
+    arm.objective = objective  # "standard", "adversarial" or "wbad"
+    arm.denoise = denoise  # whether the denoiser stands before the features
+    arm.num_steps = 600  # 0 takes the network of `init_from` as it is
+    # Arm whose best network is the starting point; "" starts from scratch. Adversarial
+    # training from scratch on some hundred patients tends to stay at chance.
+    arm.init_from = "undefended" if robust else ""
+    arm.epsilon_ramp = 0.3 if robust else 0.0  # share of steps with epsilon rising
+    # Validation score that picks the best checkpoint.
+    arm.select_by = "robust_accuracy" if robust else "clean_accuracy"
+    return arm

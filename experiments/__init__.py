@@ -1,0 +1,1 @@
+"""Command-line experiments: the only place where all packages meet."""

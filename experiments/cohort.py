@@ -1,0 +1,153 @@
+"""The examples of an experiment: loading, splitting, and what epsilon means on them."""
+
+import dataclasses
+import os
+import pathlib
+
+import ml_collections
+import numpy as np
+
+from experiments.settings import epsilon_of
+from wbad_jax import data
+from wbad_jax.data import Dataset
+from wbad_jax.evaluation import Examples
+
+# Without twins to measure it on; lesions of some 5 pixels' width give 4 to 8.
+_DEFAULT_L2_RATIO = 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One division of the patients; all parts hold factual examples.
+
+    Attributes:
+        name: Prefix of run names, "" for a single split.
+        train: To fit.
+        validation: To choose checkpoints.
+        test: To report on.
+        test_pairs: Both twins of every test patient; equal to `test` without twins.
+        budgets: Linf and L2 radius in pixel units.
+        baselines: Logits of trivial baselines on `test`, by feature.
+    """
+
+    name: str
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    test_pairs: Dataset
+    budgets: dict[str, float]
+    baselines: dict[str, np.ndarray]
+
+    def run_name(self, arm: str) -> str:
+        """Name of the training of an arm on this fold: its folder in the workdir."""
+        return f"{self.name}/{arm}" if self.name else arm
+
+
+def load(config: ml_collections.ConfigDict) -> Dataset:
+    """Load the data set of an experiment, preparing it on first use."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    default_dir = pathlib.Path(cache) / "wbad_jax" / "data"
+    return data.load(
+        config.data.builder, config.data.data_dir or default_dir, config.data.manual_dir
+    )
+
+
+def make_folds(config: ml_collections.ConfigDict, dataset: Dataset) -> list[Fold]:
+    """Divide the patients as the config says: one split, or cross-validation."""
+    settings = config.data
+    if settings.num_folds > 1:
+        parts = data.patient_folds(
+            dataset,
+            settings.num_folds,
+            settings.validation_fraction,
+            settings.split_seed,
+        )
+        names = [f"fold{index}" for index in range(len(parts))]
+    else:
+        fractions = {
+            "train": 1 - settings.validation_fraction - settings.test_fraction,
+            "validation": settings.validation_fraction,
+            "test": settings.test_fraction,
+        }
+        parts = [data.split_by_patient(dataset, fractions, settings.split_seed)]
+        names = [""]
+    # The threat model is one for all folds, so that their predictions can be pooled.
+    budgets = make_budgets(config, dataset)
+    return [
+        _make_fold(config, dataset, budgets, name, part)
+        for name, part in zip(names, parts, strict=True)
+    ]
+
+
+def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
+    limit = config.data.max_examples
+
+    def factual(rows: np.ndarray) -> np.ndarray:
+        return _balanced(dataset, rows[dataset.factual[rows]], limit)
+
+    train, test = factual(part["train"]), factual(part["test"])
+    patients = np.isin(dataset.patient_ids[part["test"]], dataset.patient_ids[test])
+    baselines = {}
+    if config.evaluation.baselines:
+        for feature in data.BASELINE_FEATURES:
+            score = data.baseline_scores(dataset, train, test, feature)
+            score = np.clip(score, 1e-6, 1 - 1e-6)
+            baselines[feature] = np.log(np.stack([1 - score, score], axis=-1))
+    return Fold(
+        name=name,
+        train=dataset.subset(train),
+        validation=dataset.subset(factual(part["validation"])),
+        test=dataset.subset(test),
+        test_pairs=dataset.subset(part["test"][patients]),
+        budgets=budgets,
+        baselines=baselines,
+    )
+
+
+def make_budgets(
+    config: ml_collections.ConfigDict, dataset: Dataset
+) -> dict[str, float]:
+    """Linf and L2 radius in pixel units.
+
+    Args:
+        config: The experiment.
+        dataset: All examples, both twins of each patient where there are twins.
+    """
+    epsilon = epsilon_of(config, dataset.window)
+    ratio = config.attack.l2_ratio or _lesion_norm_ratio(dataset) or _DEFAULT_L2_RATIO
+    return {"linf": epsilon, "l2": epsilon * ratio}
+
+
+def _lesion_norm_ratio(dataset: Dataset) -> float | None:
+    """Median of |s|_2 / |s|_inf over patients, s = difference of the twins."""
+    order = np.lexsort((dataset.labels, dataset.patient_ids))
+    ids, labels = dataset.patient_ids[order], dataset.labels[order]
+    first = np.flatnonzero((ids[1:] == ids[:-1]) & (labels[1:] != labels[:-1]))
+    if not len(first):
+        return None
+    difference = dataset.images[order[first + 1]] - dataset.images[order[first]]
+    flat = difference.reshape(len(first), -1)
+    largest = np.abs(flat).max(axis=1)
+    norms = np.linalg.norm(flat[largest > 0], axis=1)
+    return float(np.median(norms / largest[largest > 0]))
+
+
+def _balanced(dataset: Dataset, rows: np.ndarray, limit: int | None) -> np.ndarray:
+    """The first `limit` rows, classes alternating, so that a few hold both."""
+    if limit is None or len(rows) <= limit:
+        return rows
+    labels = dataset.labels[rows]
+    rank = np.zeros(len(rows), int)
+    for label in np.unique(labels):
+        rank[labels == label] = np.arange((labels == label).sum())
+    return np.sort(rows[np.argsort(rank, kind="stable")[:limit]])
+
+
+def examples_of(dataset: Dataset) -> Examples:
+    """What the evaluation needs of a data set."""
+    return Examples(
+        images=dataset.images,
+        labels=dataset.labels,
+        example_ids=dataset.example_ids,
+        patient_ids=dataset.patient_ids,
+    )

@@ -1,0 +1,84 @@
+"""Evaluate the arms of a finished run again, with other evaluation settings.
+
+    python -m experiments.evaluate --workdir=runs/wbad
+    python -m experiments.evaluate --workdir=runs/wbad \
+        --config.evaluation.pgd.num_steps=100
+
+Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
+`results.json` and `results.csv` into the folder, and prints the table.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from experiments import cohort, settings
+from experiments.command_line import required, run_command
+from experiments.evaluate_arms import evaluate_fold
+from experiments.results import summarise
+from experiments.run_folder import default_config, load_config, locked
+from experiments.settings import Arm
+from experiments.train_arm import restore_arm
+from wbad_jax.types import Params
+
+
+def evaluate_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Evaluate a finished run with (possibly changed) evaluation settings.
+
+    Args:
+        config: The run's config with overrides of `evaluation` and `attack`.
+        workdir: Folder of the run; its results files are replaced.
+
+    Raises:
+        ConfigError: If the run is unfinished or the config asks for the impossible.
+    """
+    settings.check_evaluation(config)
+    with locked(workdir):
+        dataset = cohort.load(config)
+        folds = cohort.make_folds(config, dataset)
+        arms = settings.build_arms(config, dataset.images.shape[1:])
+        trained, outcomes = [], []
+        for fold in folds:
+            params: dict[str, tuple[Arm, Params]] = {}
+            for arm in arms:
+                earlier = {name: value for name, (_, value) in params.items()}
+                restored = restore_arm(
+                    arm, config, workdir=workdir, run=fold.run_name(arm.name),
+                    earlier=earlier,
+                )  # fmt: skip
+                params[arm.name] = (arm, restored)
+            outcomes += evaluate_fold(config, fold, params, workdir)
+            trained.append(params)
+        summarise(config, folds, trained, outcomes, workdir)
+
+
+def _config_of_argv(argv: Sequence[str]) -> ml_collections.ConfigDict:
+    """Config of the run that `--workdir` names; the defaults without one (--help)."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--workdir", "-workdir", type=pathlib.Path)
+    workdir = parser.parse_known_args(argv)[0].workdir
+    return default_config() if workdir is None else load_config(workdir)
+
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+
+
+def main(_) -> None:
+    """Entry point."""
+    workdir = pathlib.Path(required(_WORKDIR, "workdir"))
+    evaluate_run(flags.FLAGS["config"].value, workdir)
+
+
+def define_flags() -> None:
+    """Define `--config.field=value` on top of the config of the run."""
+    config = _config_of_argv(sys.argv[1:])
+    config_flags.DEFINE_config_dict("config", config, lock_config=True)
+
+
+if __name__ == "__main__":
+    run_command(main, define_flags)

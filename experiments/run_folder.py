@@ -1,0 +1,161 @@
+"""The folder of a run: one writer, one config, a record of what produced it."""
+
+import contextlib
+import fcntl
+import functools
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+import ml_collections
+
+import wbad_jax
+from configs import default
+from experiments.settings import ConfigError
+
+# Where files lie may change between machines without changing the run.
+_NOT_COMPARED = ("data.data_dir",)
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path):
+    """Hold the folder for this process alone.
+
+    The kernel releases the lock when the process dies, however it dies.
+
+    Raises:
+        ConfigError: If another process holds it.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise ConfigError(
+                f"{workdir} is in use by another process ({holder}). Wait for it, or "
+                "choose another --workdir."
+            ) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
+def record_config(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Write `config.json`, or check that the one there is of the same run.
+
+    Raises:
+        ConfigError: Naming the fields that differ.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        record = {"config": to_plain(config), **provenance(config)}
+        temporary = path.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        return
+    before, now = flatten(read_config(workdir)), flatten(to_plain(config))
+    differing = [
+        f"{name}: {before.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) and name not in _NOT_COMPARED
+    ]
+    if differing:
+        shown = "\n  ".join(differing[:10])
+        raise ConfigError(
+            f"{workdir} holds a run of another config ({len(differing)} fields "
+            f"differ):\n  {shown}\nChoose another --workdir."
+        )
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config that a run was made with.
+
+    Raises:
+        ConfigError: If the folder holds no readable `config.json`.
+    """
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["config"]
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing: {workdir} holds no run.") from None
+    except (json.JSONDecodeError, KeyError) as error:
+        raise ConfigError(f"{path} is damaged: {error}.") from error
+
+
+def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config of a run, ready for overrides.
+
+    Raises:
+        ConfigError: If the folder holds no run, or one with fields unknown today.
+    """
+    config = default_config()
+    try:
+        for name, value in flatten(read_config(workdir)).items():
+            *path, field = name.split(".")
+            section = functools.reduce(lambda tree, part: tree[part], path, config)
+            section[field] = tuple(value) if isinstance(value, list) else value
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{workdir}/config.json does not fit this version: {error}."
+        ) from error
+    return config
+
+
+def default_config() -> ml_collections.ConfigDict:
+    """All fields with their types and defaults, locked."""
+    return default.get_config().lock()
+
+
+def to_plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as JSON would give it back: dicts, lists, numbers, strings, None."""
+    return json.loads(config.to_json())
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts to one dict with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def provenance(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """Versions, device, commit and seed of this process."""
+    versions = {"wbad_jax": wbad_jax.__version__}
+    versions |= {name: importlib.metadata.version(name) for name in _PACKAGES}
+    device = jax.devices()[0]
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "device": f"{device.platform} {device.device_kind} x {jax.device_count()}",
+        "cpu_count": os.cpu_count(),
+        "commit": _commit(),
+        "seed": config.seed,
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the source tree this runs from; None outside of one."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None

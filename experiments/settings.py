@@ -1,0 +1,200 @@
+"""From a config to the frozen settings of the library, checked before any work."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from wbad_jax import attacks, denoise, models, training
+from wbad_jax.attacks import Attack
+
+PROTOCOLS = ("clean", "graybox", "adaptive")
+SETS = ("test", "test_pairs")
+
+
+class ConfigError(ValueError):
+    """A config asks for something impossible; the message names the field."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One classifier to train: its parts and how it is trained."""
+
+    name: str
+    classifier: models.Classifier
+    loop: training.LoopSettings | None  # None: parameters are taken over untrained
+    weights: Mapping[str, float]
+    init_from: str
+    epsilon_ramp_steps: int
+
+
+def epsilon_of(config: ml_collections.ConfigDict, window: tuple[float, float]) -> float:
+    """Linf radius in pixel units; `attack.epsilon` wins over `attack.epsilon_celsius`.
+
+    Args:
+        config: The experiment.
+        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+
+    Raises:
+        ConfigError: If neither is set, or the value is not between 0 and 1.
+    """
+    attack = config.attack
+    if attack.epsilon is not None:
+        field, epsilon = "attack.epsilon", attack.epsilon
+    elif attack.epsilon_celsius is not None:
+        field = "attack.epsilon_celsius"
+        epsilon = attack.epsilon_celsius / (window[1] - window[0])
+    else:
+        raise ConfigError("Set attack.epsilon or attack.epsilon_celsius.")
+    if not 0 < epsilon <= 1:
+        raise ConfigError(
+            f"{field} must be positive and at most the whole window "
+            f"(1, or {window[1] - window[0]:g} °C), got {config.attack[field[7:]]}."
+        )
+    return float(epsilon)
+
+
+def build_arms(
+    config: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
+) -> list[Arm]:
+    """The arms of an experiment, in the order of training.
+
+    Raises:
+        ConfigError: If an arm is unknown, starts from a later one, or has settings
+            that the library refuses.
+    """
+    if not config.arms:
+        raise ConfigError("arms must name at least one arm.")
+    arms: list[Arm] = []
+    for name in config.arms:
+        if name not in config.arm:
+            raise ConfigError(
+                f"arms names {name!r}; config.arm has {sorted(config.arm)}."
+            )
+        earlier = [arm.name for arm in arms]
+        start = config.arm[name].init_from
+        if start and start not in earlier:
+            raise ConfigError(
+                f"arm.{name}.init_from is {start!r}, which does not stand before "
+                f"{name!r} in arms {tuple(config.arms)}."
+            )
+        arms.append(_build_arm(config, name, image_shape))
+    return arms
+
+
+def _build_arm(config: ml_collections.ConfigDict, name: str, image_shape) -> Arm:
+    settings = config.arm[name]
+    denoiser = (
+        build(denoise.DenoiserSettings, "denoiser", config.denoiser)
+        if settings.denoise
+        else None
+    )
+    model = build(
+        models.ModelSettings, "model", config.model, image_shape=tuple(image_shape)
+    )
+    rhythm = config.training
+    if settings.num_steps == 0 and not settings.init_from:
+        raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
+    loop = None
+    if settings.num_steps:
+        loop = build(
+            training.LoopSettings,
+            f"arm.{name}",
+            {
+                "num_steps": settings.num_steps,
+                "log_every": rhythm.log_every,
+                "eval_every": rhythm.eval_every,
+                "checkpoint_every": rhythm.checkpoint_every,
+                "select_by": settings.select_by,
+            },
+        )
+    with_field = _naming(f"arm.{name}")
+    return Arm(
+        name=name,
+        classifier=with_field(models.Classifier, model, denoiser),
+        loop=loop,
+        weights=with_field(
+            training.objective_weights, settings.objective, config.training.mix
+        ),
+        init_from=settings.init_from,
+        epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
+    )
+
+
+def training_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
+    """Attacks that craft training examples, by the names used in `training.mix`."""
+    return {
+        "fgsm": attacks.FGSM(),
+        "pgd": build(attacks.PGD, "training.pgd", config.training.pgd),
+        "cw": build(
+            attacks.CarliniWagnerL2,
+            "training.cw",
+            config.training.cw,
+            select="confident",
+        ),
+    }
+
+
+def evaluation_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
+    """White-box attacks of the evaluation, by name.
+
+    Raises:
+        ConfigError: If `evaluation.attacks` names an unknown attack.
+    """
+    result = {}
+    for name in config.evaluation.attacks:
+        settings = config.evaluation.get(name, {})
+        result[name] = _naming(f"evaluation.{name}")(attacks.build, name, **settings)
+    return result
+
+
+def graybox_attacks(config: ml_collections.ConfigDict) -> dict[str, list[Attack]]:
+    """Attacks that craft images on a surrogate, by name.
+
+    Carlini-Wagner examples of confidence 0 lie on the surrogate's boundary and would
+    fool no other network: one run per confidence, of which the most confident image
+    inside the budget is kept.
+    """
+    result = {}
+    for name, attack in evaluation_attacks(config).items():
+        if isinstance(attack, attacks.CarliniWagnerL2):
+            result[name] = [
+                dataclasses.replace(attack, select="confident", confidence=confidence)
+                for confidence in config.evaluation.graybox_confidences
+            ]
+        else:
+            result[name] = [attack]
+    return result
+
+
+def build(cls, field: str, values: Mapping[str, Any], **more):
+    """Construct frozen settings from a section of the config, naming it in errors."""
+    return _naming(field)(cls, **{**dict(values), **more})
+
+
+def _naming(field: str):
+    def call(function, *args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"config.{field}: {error}") from error
+
+    return call
+
+
+def check_evaluation(config: ml_collections.ConfigDict) -> None:
+    """Refuse unknown protocols and sets, and graybox without a surrogate."""
+    for field, known in (("protocols", PROTOCOLS), ("sets", SETS)):
+        unknown = set(config.evaluation[field]) - set(known)
+        if unknown:
+            raise ConfigError(
+                f"evaluation.{field} names {sorted(unknown)}; known are {known}."
+            )
+    own = "undefended" in config.arms
+    wanted = "graybox" in config.evaluation.protocols
+    if wanted and not own and not config.evaluation.surrogate:
+        raise ConfigError(
+            "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
+            "config.arms or the workdir of one in evaluation.surrogate."
+        )

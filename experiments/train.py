@@ -1,0 +1,124 @@
+"""Train, attack and report: the main command.
+
+    python -m experiments.train --config=configs/quickstart.py
+    python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \
+        --config.attack.epsilon_celsius=0.125
+
+Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
+The work folder defaults to `runs/<config name>`; the same command again resumes an
+interrupted run and does nothing to a finished one. Run from the repository root.
+"""
+
+import pathlib
+import signal
+import threading
+from collections.abc import Callable
+
+import ml_collections
+from absl import flags
+
+from experiments import cohort, settings
+from experiments.command_line import define_config, required, run_command
+from experiments.evaluate_arms import Trained, evaluate_fold
+from experiments.results import summarise
+from experiments.run_folder import locked, record_config
+from experiments.train_arm import train_arm
+from wbad_jax import evaluation
+from wbad_jax.evaluation import Outcome
+
+_CONFIG = define_config("Experiment to run, such as configs/quickstart.py.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run; runs/<config name> if unset."
+)
+
+
+def train_and_evaluate(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
+) -> None:
+    """Run an experiment: data, arms in order, evaluation, results.
+
+    Args:
+        config: The experiment.
+        workdir: Folder of the run; created, resumed, or found finished.
+
+    Raises:
+        ConfigError: If the config cannot work, or the folder belongs to another run.
+        DataError: If the data set cannot be read or split as asked.
+        StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
+    """
+    settings.check_evaluation(config)
+    with locked(workdir):
+        if (workdir / "config.json").exists():
+            record_config(config, workdir)  # refuses the folder of another run
+        if (workdir / "results.json").exists():
+            print(f"{workdir} holds a finished run; see results.json there.")
+            return
+
+        # Data and settings: all checked before the folder is claimed.
+        dataset = cohort.load(config)
+        folds = cohort.make_folds(config, dataset)
+        arms = settings.build_arms(config, dataset.images.shape[1:])
+        settings.evaluation_attacks(config)
+        settings.training_attacks(config)
+        record_config(config, workdir)
+
+        stop_requested = _stop_on_signal()
+        trained, outcomes = [], []
+        for fold in folds:
+            params = _train_fold(config, arms, fold, workdir, stop_requested)
+            outcomes += _evaluate_once(config, fold, params, workdir)
+            trained.append(params)
+        summarise(config, folds, trained, outcomes, workdir)
+
+
+def _train_fold(config, arms, fold, workdir, stop_requested) -> Trained:
+    """Train the arms of one fold, in order."""
+    best = {}
+    for arm in arms:
+        best[arm.name] = train_arm(
+            arm,
+            config,
+            train=fold.train,
+            validation=fold.validation,
+            earlier=best,
+            budgets=fold.budgets,
+            workdir=workdir,
+            run=fold.run_name(arm.name),
+            stop_requested=stop_requested,
+        )
+    return {arm.name: (arm, best[arm.name]) for arm in arms}
+
+
+def _evaluate_once(config, fold, trained, workdir) -> list[Outcome]:
+    """Evaluate a fold, or read what an interrupted run has evaluated before."""
+    path = workdir / fold.name / "outcomes.parquet"
+    if not path.exists():
+        outcomes = evaluate_fold(config, fold, trained, workdir)
+        evaluation.write_parquet(outcomes, path)
+    return evaluation.read_parquet(path)
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    """Turn SIGTERM and SIGINT into a request that the training loop polls."""
+    asked = threading.Event()
+
+    def handle(number, _):
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        print(f"\n{signal.Signals(number).name}: saving, then stopping.", flush=True)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return asked.is_set
+
+
+def main(_) -> None:
+    """Entry point."""
+    config = required(_CONFIG, "config")
+    workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
+    train_and_evaluate(config, workdir)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,212 @@
+"""Training of one arm: data in, best parameters out, resumable at any step."""
+
+import functools
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from experiments.cohort import examples_of
+from experiments.settings import Arm, ConfigError, build, training_attacks
+from wbad_jax import attacks, training
+from wbad_jax.data import Dataset
+from wbad_jax.training import TrainState
+from wbad_jax.types import Batch, Params
+
+
+def train_arm(
+    arm: Arm,
+    config: ml_collections.ConfigDict,
+    *,
+    train: Dataset,
+    validation: Dataset,
+    earlier: Mapping[str, Params],
+    budgets: Mapping[str, float],
+    workdir: pathlib.Path,
+    run: str,
+    stop_requested: Callable[[], bool],
+) -> Params:
+    """Train an arm, or restore it if it is finished.
+
+    Args:
+        arm: What to train.
+        config: The experiment.
+        train: Examples to fit.
+        validation: Examples that choose the best checkpoint.
+        earlier: Best parameters of the arms trained before.
+        budgets: Radius per norm, pixel units.
+        workdir: Folder of the experiment.
+        run: Name of this training in it, such as "wbad" or "fold0/wbad".
+        stop_requested: Polled after every step.
+
+    Returns:
+        The averaged parameters of the best validation.
+    """
+    # Other arms, other random draws: the surrogate is not the victim's twin.
+    key = jax.random.fold_in(jax.random.key(config.seed), stable_hash(arm.name))
+    params = jax.jit(arm.classifier.init)(jax.random.fold_in(key, 0))
+    if arm.init_from:
+        params = _take_network(params, earlier[arm.init_from])
+    if arm.loop is None:
+        return params
+    optimizer = _optimizer(config, arm)
+    state = jax.jit(functools.partial(training.init_state, optimizer=optimizer))(params)
+    with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
+        latest = checkpoints.latest_step()
+        if latest is not None:
+            state = checkpoints.restore(state)
+        if latest == arm.loop.num_steps:
+            print(f"{run}: finished earlier, restored step {latest}.")
+            return state.best_params
+        if latest is not None:
+            print(f"{run}: resuming from step {latest}.")
+        state = _run(
+            arm, config, state, optimizer, jax.random.fold_in(key, 1),
+            train=train, validation=validation, budgets=budgets, workdir=workdir,
+            run=run, checkpoints=checkpoints, stop_requested=stop_requested,
+        )  # fmt: skip
+    print(
+        f"{run}: best validation {arm.loop.select_by} "
+        f"{float(state.best_score):.3f} at step {int(state.best_step)}."
+    )
+    return state.best_params
+
+
+def restore_arm(
+    arm: Arm,
+    config: ml_collections.ConfigDict,
+    *,
+    workdir: pathlib.Path,
+    run: str,
+    earlier: Mapping[str, Params],
+) -> Params:
+    """Best parameters of an arm that is trained.
+
+    Raises:
+        ConfigError: If its training is not finished.
+    """
+    params = jax.jit(arm.classifier.init)(jax.random.key(0))
+    if arm.loop is None:
+        return _take_network(params, earlier[arm.init_from])
+    state = training.init_state(params, _optimizer(config, arm))
+    directory = workdir / run / "checkpoints"
+    with training.Checkpoints(directory) as checkpoints:
+        latest = checkpoints.latest_step()
+        if latest != arm.loop.num_steps:
+            raise ConfigError(
+                f"{directory}: training has to reach step {arm.loop.num_steps}, but "
+                f"the newest checkpoint is {latest}. Run experiments.train first."
+            )
+        return checkpoints.restore(state).best_params
+
+
+def parameters_sha256(params: Params) -> str:
+    """Digest of all parameters, names included, to compare runs bit for bit."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def _run(
+    arm, config, state, optimizer, key, *,
+    train, validation, budgets, workdir, run, checkpoints, stop_requested,
+) -> TrainState:  # fmt: skip
+    objective = training.mixture(
+        arm.classifier.logits_fn,
+        training_attacks(config),
+        arm.weights,
+        label_smoothing=config.training.label_smoothing,
+    )
+    train_step = training.make_train_step(
+        objective,
+        optimizer,
+        ema_decay=config.training.ema_decay,
+        epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
+    )
+    with training.MetricLog(workdir, run, int(state.step)) as log:
+        return training.run_training(
+            state,
+            train_step=train_step,
+            batch_at=batch_sampler(train, config.training.batch_size, config.seed),
+            validate=_validator(arm, config, validation, budgets, key),
+            key=key,
+            budgets={norm: jnp.float32(size) for norm, size in budgets.items()},
+            settings=arm.loop,
+            checkpoints=checkpoints,
+            log=log,
+            stop_requested=stop_requested,
+            description=run,
+        )
+
+
+def batch_sampler(dataset: Dataset, size: int, seed: int) -> Callable[[int], Batch]:
+    """From a step to its batch: shuffled anew each epoch, a pure function of the step.
+
+    Args:
+        dataset: Examples to draw from.
+        size: Examples a batch; a set smaller than that is repeated within a batch.
+        seed: Of the shuffles.
+    """
+    order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
+    order = order.batch(size)
+    weights = np.ones(size, np.float32)
+
+    def batch_at(step: int) -> Batch:
+        rows = order[step]
+        return Batch(dataset.images[rows], dataset.labels[rows], weights)
+
+    return batch_at
+
+
+def _validator(arm, config, validation, budgets, key):
+    """Clean and robust accuracy of parameters on the validation set."""
+    attack = build(
+        attacks.PGD, "training.validation_pgd", config.training.validation_pgd
+    )
+    step = training.make_robust_eval_step(arm.classifier.logits_fn, attack)
+    size = min(config.evaluation.batch_size, len(validation))
+    batches = list(examples_of(validation).batches(size))
+
+    def validate(params: Params) -> dict[str, float]:
+        sums = np.zeros(2)
+        for index, batch in enumerate(batches):
+            batch_key = jax.random.fold_in(key, index)
+            flags = step(params, batch, batch_key, budgets[attack.norm])
+            sums += [float(jnp.sum(flag)) for flag in flags]
+        clean, robust = sums / len(validation)
+        return {"clean_accuracy": clean, "robust_accuracy": robust}
+
+    return validate
+
+
+def _optimizer(config: ml_collections.ConfigDict, arm: Arm):
+    settings = config.training
+    return build(
+        training.adamw,
+        "training",
+        {
+            "learning_rate": settings.learning_rate,
+            "threshold_learning_rate": settings.threshold_learning_rate,
+            "num_steps": arm.loop.num_steps if arm.loop else 1,
+            "warmup_fraction": settings.warmup_fraction,
+            "weight_decay": settings.weight_decay,
+            "clip_norm": settings.clip_norm,
+        },
+    )
+
+
+def _take_network(params: Params, source: Params) -> Params:
+    """Start from another arm's network; the denoiser keeps its own start."""
+    return {**params, "network": source["network"]}
+
+
+def stable_hash(text: str) -> int:
+    """The same number in every process, unlike `hash`."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,269 @@
+"""What every attack must honour, whatever its algorithm."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wbad_jax import attacks
+
+BATCH = 6
+# Odd and non-square; one and three channels; two and ten classes.
+SHAPES = {"grey_2_classes": ((5, 7, 1), 2), "colour_10_classes": ((6, 3, 3), 10)}
+ATTACKS = {
+    "fgsm_linf": attacks.FGSM(norm="linf"),
+    "fgsm_l2": attacks.FGSM(norm="l2"),
+    "pgd_linf": attacks.PGD(norm="linf", num_steps=5),
+    "pgd_l2": attacks.PGD(norm="l2", num_steps=5),
+    "pgd_linf_random": attacks.PGD(num_steps=4, restarts=2, fgsm_start=False),
+    "pgd_l2_random": attacks.PGD(
+        norm="l2", num_steps=4, restarts=2, loss="cross_entropy"
+    ),
+    "cw_closest": attacks.CarliniWagnerL2(
+        num_searches=3, num_steps=20, initial_const=0.1
+    ),
+    "cw_confident": attacks.CarliniWagnerL2(
+        num_searches=2, num_steps=20, confidence=0.1, select="confident"
+    ),
+}
+RANDOM = ("pgd_linf_random", "pgd_l2_random")
+# Float32 sums in another order; a sign attack may then move single pixels elsewhere.
+MARGIN_TOLERANCE = 1e-3
+
+each_attack = pytest.mark.parametrize("name", ATTACKS)
+each_shape = pytest.mark.parametrize("shape", SHAPES)
+
+
+def make_problem(shape="grey_2_classes"):
+    """A small smooth network, images near mid-range and the labels it gives them."""
+    pixels, classes = SHAPES[shape]
+    rng = np.random.default_rng(7)
+    size = int(np.prod(pixels))
+    weights = (
+        jnp.asarray(rng.normal(size=(size, 16)) / np.sqrt(size), jnp.float32),
+        jnp.asarray(rng.normal(size=(16, classes)), jnp.float32),
+    )
+    images = jnp.asarray(rng.uniform(0.3, 0.7, (BATCH, *pixels)), jnp.float32)
+    labels = jnp.argmax(network(weights, images), axis=-1).astype(jnp.int32)
+    return weights, images, labels
+
+
+def network(weights, images):
+    hidden = jnp.tanh(8 * (images - 0.5).reshape(images.shape[0], -1) @ weights[0])
+    return hidden @ weights[1]
+
+
+def call(attack, weights, key, images, labels, epsilon, **kwargs):
+    logits_fn = functools.partial(network, weights)
+    return attack(logits_fn, key, images, labels, epsilon=epsilon, **kwargs)
+
+
+run = jax.jit(call, static_argnums=0)
+
+
+def sizes(attack, perturbation, dtype):
+    order = np.inf if attack.norm == "linf" else 2
+    flat = np.asarray(perturbation, dtype).reshape(len(perturbation), -1)
+    return np.linalg.norm(flat, order, axis=1)
+
+
+@each_attack
+@each_shape
+@pytest.mark.parametrize("epsilon", [0.3, 2 / 255, 1e-4])
+def test_stays_in_the_ball_and_in_the_pixel_range(name, shape, epsilon, key):
+    weights, images, labels = make_problem(shape)
+    attack = ATTACKS[name]
+    edge = jnp.where(images > 0.5, 1.0, 0.0)  # Pixels already on the boundary.
+    for start in (images, edge):
+        result = run(attack, weights, key, start, labels, epsilon)
+        adversarial, clean = np.asarray(result.adversarial), np.asarray(start)
+        assert adversarial.dtype == np.float32
+        assert adversarial.shape == clean.shape
+        for dtype in (np.float32, np.float64):
+            perturbation = adversarial.astype(dtype) - clean.astype(dtype)
+            assert sizes(attack, perturbation, dtype).max() <= epsilon * (1 + 1e-6)
+        assert adversarial.min() >= 0
+        assert adversarial.max() <= 1
+
+
+@each_attack
+@each_shape
+def test_reports_what_a_fresh_forward_pass_sees(name, shape, key):
+    weights, images, labels = make_problem(shape)
+    attack = ATTACKS[name]
+    epsilon = 0.1 if attack.norm == "linf" else 0.6
+    result = run(attack, weights, key, images, labels, epsilon)
+    logits = np.asarray(network(weights, result.adversarial))
+    others = np.where(np.eye(logits.shape[1])[labels] > 0, -np.inf, logits)
+    margin = logits[np.arange(BATCH), labels] - others.max(axis=1)
+    np.testing.assert_allclose(result.margin, margin, atol=1e-5)
+    np.testing.assert_array_equal(result.success, logits.argmax(1) != labels)
+    distance = sizes(attack, result.adversarial - images, np.float32)
+    np.testing.assert_allclose(result.distance, distance, rtol=1e-5)
+    assert np.any(result.success)
+    assert np.all(margin < attacks.margin(network(weights, images), labels))
+
+
+@each_attack
+def test_same_key_same_result(name, key):
+    weights, images, labels = make_problem()
+    first = run(ATTACKS[name], weights, key, images, labels, 0.05)
+    second = run(ATTACKS[name], weights, key, images, labels, 0.05)
+    other = run(ATTACKS[name], weights, jax.random.key(1), images, labels, 0.05)
+    np.testing.assert_array_equal(first.adversarial, second.adversarial)
+    if name not in RANDOM:
+        np.testing.assert_array_equal(first.adversarial, other.adversarial)
+
+
+@each_attack
+def test_eager_agrees_with_jit(name, key):
+    weights, images, labels = make_problem()
+    jitted = run(ATTACKS[name], weights, key, images, labels, 0.1)
+    eager = call(ATTACKS[name], weights, key, images, labels, 0.1)
+    np.testing.assert_allclose(jitted.margin, eager.margin, atol=MARGIN_TOLERANCE)
+    np.testing.assert_array_equal(jitted.success, eager.success)
+
+
+@each_attack
+def test_compiles_once_for_new_weights_keys_images_labels_and_budgets(name, key):
+    weights, images, labels = make_problem()
+    traces = []
+
+    @jax.jit
+    def attack(weights, key, images, labels, epsilon, bounds):
+        traces.append(None)
+        return call(
+            ATTACKS[name], weights, key, images, labels, epsilon, bounds=bounds
+        ).adversarial
+
+    for i in range(3):
+        fresh = jax.tree.map(lambda leaf, i=i: leaf * (1 + i), weights)
+        key = jax.random.fold_in(key, i)
+        attack(fresh, key, images * 0.9, (labels + i) % 2, 0.1 * i, (0.0, 1.0 + i))
+    assert len(traces) == 1
+
+
+@each_attack
+def test_epsilon_may_differ_per_example(name, key):
+    weights, images, labels = make_problem()
+    epsilons = jnp.linspace(0, 0.2, BATCH)
+    result = run(ATTACKS[name], weights, key, images, labels, epsilons)
+    assert np.all(result.distance <= epsilons * (1 + 1e-6))
+    one = run(ATTACKS[name], weights, key, images, labels, epsilons[3])
+    np.testing.assert_allclose(result.margin[3], one.margin[3], atol=MARGIN_TOLERANCE)
+    np.testing.assert_array_equal(result.adversarial[0], images[0])
+
+
+@each_attack
+def test_can_be_mapped_over_epsilon(name, key):
+    weights, images, labels = make_problem()
+    epsilons = jnp.asarray([0.02, 0.1])
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(None, 0))
+    def sweep(weights, epsilon):
+        return call(ATTACKS[name], weights, key, images, labels, epsilon)
+
+    margins = sweep(weights, epsilons).margin
+    for i, epsilon in enumerate(epsilons):
+        expected = run(ATTACKS[name], weights, key, images, labels, epsilon).margin
+        np.testing.assert_allclose(margins[i], expected, atol=MARGIN_TOLERANCE)
+
+
+@each_attack
+def test_an_example_does_not_depend_on_its_neighbours(name, key):
+    weights, images, labels = make_problem()
+    keys = jax.random.split(key, BATCH)  # One key per example.
+    together = run(ATTACKS[name], weights, keys, images, labels, 0.1)
+    swapped = run(ATTACKS[name], weights, keys[::-1], images[::-1], labels[::-1], 0.1)
+    alone = run(ATTACKS[name], weights, keys[:1], images[:1], labels[:1], 0.1)
+    np.testing.assert_allclose(together.margin[:1], alone.margin, atol=MARGIN_TOLERANCE)
+    np.testing.assert_allclose(
+        together.margin, swapped.margin[::-1], atol=MARGIN_TOLERANCE
+    )
+
+
+@each_attack
+@each_shape
+def test_masked_pixels_are_untouched(name, shape, key):
+    weights, images, labels = make_problem(shape)
+    height, width, _ = images.shape[1:]
+    mask = jnp.zeros((height, width, 1)).at[1:4, :2].set(1)
+    result = run(ATTACKS[name], weights, key, images, labels, 0.1, mask=mask)
+    changed = np.asarray(result.adversarial != images)
+    assert changed.any(axis=(1, 2, 3)).all()
+    assert not np.any(changed & (np.asarray(mask) == 0))
+    per_example = jnp.ones((BATCH, 1, 1, 1), bool).at[0].set(False)
+    result = run(ATTACKS[name], weights, key, images, labels, 0.1, mask=per_example)
+    np.testing.assert_array_equal(result.adversarial[0], images[0])
+    np.testing.assert_array_less(0, result.distance[1:])
+
+
+@each_attack
+def test_other_pixel_ranges(name, key):
+    weights, images, labels = make_problem()
+    attack, scale = ATTACKS[name], 16.0
+
+    def celsius(x):
+        return network(weights, (x - 22) / scale)
+
+    in_celsius = 22 + scale * jnp.where(images > 0.5, 1.0, images)
+    result = jax.jit(
+        lambda x: attack(celsius, key, x, labels, epsilon=1.0, bounds=(22.0, 38.0))
+    )(in_celsius)
+    assert np.all((result.adversarial >= 22) & (result.adversarial <= 38))
+    assert np.all(result.distance <= 1 + 1e-6)
+    assert np.all(result.distance > 0.5)
+
+
+@each_attack
+def test_a_misclassified_image_stays_a_success(name, key):
+    weights, images, labels = make_problem()
+    result = run(ATTACKS[name], weights, key, images, 1 - labels, 0.02)
+    assert np.all(result.success)
+    clean = attacks.margin(network(weights, images), 1 - labels)
+    assert np.all(result.margin <= clean + 1e-6)
+
+
+@each_attack
+def test_no_gradient_flows_through_the_result(name, key):
+    weights, images, labels = make_problem()
+
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def gradient(weights, images):
+        result = call(ATTACKS[name], weights, key, images, labels, 0.1)
+        return jnp.sum(result.adversarial) + jnp.sum(result.margin)
+
+    for leaf in jax.tree.leaves(gradient(weights, images)):
+        np.testing.assert_array_equal(leaf, 0)
+
+
+@each_attack
+def test_a_surrogate_with_gradients_breaks_a_model_without(name, key):
+    weights, images, labels = make_problem()
+
+    def masked(x):
+        return network(weights, jax.lax.stop_gradient(x))
+
+    attack = jax.jit(
+        lambda surrogates: ATTACKS[name](
+            masked, key, images, labels, epsilon=0.6, surrogates=surrogates
+        ),
+        static_argnums=0,
+    )
+    exact = run(ATTACKS[name], weights, key, images, labels, 0.6)
+    helped = jax.jit(
+        lambda: ATTACKS[name](
+            masked,
+            key,
+            images,
+            labels,
+            epsilon=0.6,
+            surrogates={"exact": functools.partial(network, weights)},
+        )  # fmt: skip
+    )()
+    assert np.mean(helped.success) > np.mean(attack(None).success)
+    np.testing.assert_array_equal(helped.success, exact.success)

@@ -1,0 +1,110 @@
+import dataclasses
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wbad_jax import attacks
+
+pytestmark = pytest.mark.fast
+IMAGES = jnp.full((3, 4, 5, 1), 0.5)
+LABELS = jnp.asarray([0, 1, 0])
+each_attack = pytest.mark.parametrize("name", attacks.ATTACKS)
+
+
+def two_logits(images):
+    total = jnp.sum(images, axis=(1, 2, 3))
+    return jnp.stack([total, -total], axis=-1)
+
+
+def one_logit(images):
+    return two_logits(images)[:, :1]
+
+
+def no_batch(images):
+    return two_logits(images)[0]
+
+
+@each_attack
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": IMAGES[0]}, r"images must be .*float32 \(4, 5, 1\)"),
+        ({"images": jnp.ones((3, 4, 5, 1), jnp.uint8)}, "uint8"),
+        ({"images": 255 * IMAGES}, "within bounds.*127.5"),
+        ({"labels": LABELS[:2]}, r"labels must be .*int32 \(2,\)"),
+        ({"labels": jax.nn.one_hot(LABELS, 2)}, "labels must be integers"),
+        ({"labels": LABELS + 1}, r"labels must lie in 0\.\.1.*1\.\.2"),
+        ({"logits_fn": one_logit}, "at least 2 logits, got 1"),
+        ({"logits_fn": no_batch}, r"logits of shape \(3, classes\), got \(2,\)"),
+        ({"surrogates": {"smooth": one_logit}}, "smooth must return"),
+        ({"epsilon": -0.5}, "epsilon must not be negative, got -0.5"),
+        ({"epsilon": jnp.asarray([0.1, -0.25, 0.1])}, "got -0.25"),
+        ({"epsilon": float("nan")}, "epsilon must not be negative, got nan"),
+        ({"epsilon": jnp.ones(2)}, r"epsilon must be a scalar .*got shape \(2,\)"),
+        ({"bounds": (1.0, 0.0)}, "low < high"),
+        ({"mask": jnp.ones((4, 4, 1))}, r"mask must broadcast .*\(4, 4, 1\)"),
+    ],
+)
+def test_a_bad_input_is_named(name, change, message, key):
+    call = functools.partial(attacks.build(name), key=key)
+    arguments = {
+        "logits_fn": two_logits, "images": IMAGES, "labels": LABELS, "epsilon": 0.1,
+    } | change  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        call(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("pdg", {}, r"attack must be one of \['cw', 'fgsm', 'pgd'\], got 'pdg'"),
+        ("pgd", {"steps": 3}, r"pgd has the settings .*num_steps.*got 'steps'"),
+        ("pgd", {"norm": "l1"}, r"norm must be one of \['l2', 'linf'\], got 'l1'"),
+        ("pgd", {"loss": "dlr"}, r"loss must be one of .*margin.*got 'dlr'"),
+        ("pgd", {"num_steps": 0}, "num_steps must be at least 1, got 0"),
+        ("pgd", {"restarts": 0}, "restarts must be at least 1, got 0"),
+        ("pgd", {"step_size": 0.0}, "step_size must be positive, got 0.0"),
+        ("fgsm", {"norm": "inf"}, "got 'inf'"),
+        ("cw", {"confidence": -1.0}, "confidence must be at least 0, got -1.0"),
+        ("cw", {"learning_rate": 0}, "learning_rate must be positive, got 0"),
+        ("cw", {"select": "best"}, "select must be one of .*got 'best'"),
+    ],
+)
+def test_a_bad_setting_is_named(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        attacks.build(name, **settings)
+
+
+@each_attack
+def test_settings_are_frozen_and_hashable(name):
+    attack = attacks.build(name)
+    assert attack == attacks.build(name)
+    assert hash(attack) == hash(attacks.build(name))
+    with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
+        attack.norm = "l2"
+
+
+@each_attack
+def test_calls_share_one_signature(name):
+    expected = inspect.signature(attacks.Attack.__call__).parameters
+    actual = inspect.signature(attacks.ATTACKS[name].__call__).parameters
+    assert list(actual) == list(expected)
+
+
+@each_attack
+def test_numpy_inputs_are_accepted(name, key):
+    images, labels = np.asarray(IMAGES), np.asarray(LABELS)
+    settings = {"num_steps": 2} if name != "fgsm" else {}
+    attack = attacks.build(name, **settings)
+    result = attack(two_logits, key, images, labels, epsilon=np.float64(0.1))
+    assert result.adversarial.dtype == jnp.float32
+
+
+def test_confident_selection_needs_a_budget(key):
+    attack = attacks.CarliniWagnerL2(select="confident")
+    with pytest.raises(ValueError, match="needs an epsilon"):
+        attack(two_logits, key, IMAGES, LABELS)

@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wbad_jax.attacks import threat_models
+
+pytestmark = pytest.mark.fast
+SHAPE = (4, 9, 11, 3)
+each_norm = pytest.mark.parametrize("norm", threat_models.NORMS)
+
+
+def numpy_norm(x, norm):
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    return np.linalg.norm(flat, np.inf if norm == "linf" else 2, axis=1)
+
+
+@each_norm
+@pytest.mark.parametrize("scale", [1e-25, 1e-4, 1.0, 1e25])
+def test_norm_agrees_with_numpy_at_any_scale(norm, scale, rng_images):
+    x = (rng_images - 0.5) * scale
+    actual = threat_models.perturbation_norm(x, norm)
+    np.testing.assert_allclose(actual, numpy_norm(x, norm), rtol=1e-6)
+
+
+@each_norm
+def test_projection_keeps_what_is_inside_and_shortens_the_rest(norm, rng_images):
+    x = rng_images - 0.5
+    length = numpy_norm(x, norm)
+    epsilon = jnp.asarray(length * [0.0, 0.5, 1.1, np.inf], jnp.float32)
+    projected = threat_models.project(x, norm, epsilon)
+    assert np.all(numpy_norm(projected, norm) <= epsilon)
+    np.testing.assert_array_equal(projected[0], 0)
+    np.testing.assert_array_equal(projected[2:], x[2:])
+    np.testing.assert_allclose(numpy_norm(projected, norm)[1], epsilon[1], rtol=1e-6)
+    if norm == "l2":
+        np.testing.assert_allclose(projected[1], x[1] / 2, rtol=1e-5)
+
+
+@each_norm
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_steepest_ascent_has_unit_norm_whatever_the_gradient(norm, scale, rng_images):
+    gradient = (rng_images - 0.5) * scale
+    direction = threat_models.steepest_ascent(gradient, norm)
+    np.testing.assert_allclose(numpy_norm(direction, norm), 1, rtol=1e-5)
+    assert np.all(direction * jnp.sign(gradient) >= 0)
+
+
+@each_norm
+def test_zero_and_missing_gradients_give_no_direction(norm):
+    zero = jnp.zeros(SHAPE)
+    np.testing.assert_array_equal(threat_models.steepest_ascent(zero, norm), 0)
+    gradient = zero.at[:, 0, 0, 0].set(jnp.nan).at[:, 1, 1, 1].set(-jnp.inf)
+    direction = threat_models.steepest_ascent(gradient, norm)
+    np.testing.assert_array_equal(direction[:, 1, 1, 1], -1)
+    assert np.count_nonzero(direction) == SHAPE[0]
+
+
+@each_norm
+def test_samples_fill_the_ball(norm, key):
+    like = jnp.zeros((500, 3, 4, 1))
+    epsilon = jnp.linspace(0.1, 0.5, 500)
+    noise = threat_models.sample(key, like, norm, epsilon)
+    relative = numpy_norm(noise, norm) / epsilon
+    assert relative.max() <= 1 + 1e-6
+    assert relative.mean() > 0.85
+    np.testing.assert_allclose(np.mean(noise), 0, atol=0.02)
+    mask = jnp.zeros((3, 4, 1)).at[1, 2].set(1)
+    masked = threat_models.sample(key, like, norm, epsilon, mask=mask)
+    assert np.count_nonzero(masked) == 500
+    if norm == "l2":
+        np.testing.assert_allclose(numpy_norm(masked, norm), epsilon, rtol=1e-6)
+
+
+@each_norm
+def test_a_key_per_example_makes_draws_independent_of_the_batch(norm, key):
+    keys = jax.random.split(key, 3)
+    like = jnp.zeros((3, 5, 5, 1))
+    noise = threat_models.sample(keys, like, norm, 0.1)
+    alone = threat_models.sample(keys[1:2], like[1:2], norm, 0.1)
+    np.testing.assert_array_equal(noise[1:2], alone)
+
+
+@each_norm
+@pytest.mark.parametrize("epsilon", [8 / 255, 1e-4, 1e-6])
+def test_rounding_never_leaves_the_ball(norm, epsilon, key, rng_images):
+    """Plain addition exceeds a budget of 1e-4 by 2e-4 of itself."""
+    direction = 1e3 * (jax.random.uniform(key, SHAPE) - 0.5)
+    moved = jax.jit(lambda e: threat_models.move(rng_images, direction, norm, e))(
+        epsilon
+    )
+    difference = np.float64(moved) - np.float64(rng_images)
+    length = numpy_norm(difference, norm)
+    assert np.all(length <= epsilon * (1 + 1e-6))
+    in_float32 = threat_models.perturbation_norm(moved - rng_images, norm)
+    assert np.all(in_float32 <= np.float32(epsilon))
+    # What is lost is at most the spacing of float32 numbers below 1, in each pixel.
+    lost = 6e-8 * (1 if norm == "linf" else np.sqrt(np.prod(SHAPE[1:])))
+    assert np.all(length >= epsilon * (1 - 1e-6) - lost)
+
+
+@each_norm
+def test_moving_within_a_large_image_stays_in_the_ball(norm, key):
+    """Float32 sums over many pixels are where an L2 norm would go wrong."""
+    shape = (1, 256, 320, 3)
+    draws = jax.random.uniform(key, (2 * int(np.prod(shape)),)).reshape(2, *shape)
+    moved = threat_models.move(draws[0], draws[1] - 0.5, norm, 0.01)
+    difference = np.float64(moved) - np.float64(draws[0])
+    assert numpy_norm(difference, norm) <= 0.01 * (1 + 1e-6)
+
+
+@each_norm
+def test_bounds_may_differ_per_example(norm, rng_images):
+    low = jnp.asarray([0.0, 0.0, -1.0, -1.0])
+    high = jnp.asarray([1.0, 2.0, 1.0, 2.0])
+    moved = threat_models.move(
+        rng_images, 100 * (rng_images - 0.5), norm, 10.0, bounds=(low, high)
+    )
+    assert np.all(moved >= low[:, None, None, None])
+    assert np.all(moved <= high[:, None, None, None])
+
+
+@pytest.fixture
+def rng_images():
+    rng = np.random.default_rng(3)
+    return jnp.asarray(rng.uniform(0, 1, SHAPE), jnp.float32)

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wbad_jax.data import errors, pipeline, splits
+
+FRACTIONS = {"train": 0.6, "validation": 0.2, "test": 0.2}
+
+
+def make_dataset(has_tumour, twins=True):
+    """Patients with the given states, each with both twins if `twins`."""
+    has_tumour = np.asarray(has_tumour, bool)
+    num = len(has_tumour)
+    patients = np.repeat(np.arange(num) * 3, 2)
+    labels = np.tile([0, 1], num)
+    factual = labels == np.repeat(has_tumour, 2)
+    keep = np.ones(2 * num, bool) if twins else factual
+    count = int(keep.sum())
+    return pipeline.Dataset(
+        images=np.zeros((count, 4, 4, 1), np.float32),
+        masks=np.ones((count, 4, 4, 1), bool),
+        labels=labels[keep].astype(np.int32),
+        patient_ids=patients[keep],
+        example_ids=np.array([f"e{i}" for i in range(count)]),
+        factual=factual[keep],
+        background_celsius=np.zeros(count, np.float32),
+        noise_celsius=np.zeros(count, np.float32),
+        window=(22.0, 38.0),
+        name="test",
+        version="1.0.0",
+    )
+
+
+cohorts = st.builds(
+    make_dataset,
+    st.tuples(st.integers(8, 40), st.integers(8, 40)).map(
+        lambda n: [False] * n[0] + [True] * n[1]
+    ),
+    twins=st.booleans(),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cohorts, st.integers(0, 100))
+def test_parts_are_disjoint_complete_and_stratified(dataset, seed):
+    parts = splits.split_by_patient(dataset, FRACTIONS, seed)
+    together = np.concatenate(list(parts.values()))
+    np.testing.assert_array_equal(np.sort(together), np.arange(len(dataset)))
+    patients = [set(dataset.patient_ids[part]) for part in parts.values()]
+    assert sum(map(len, patients)) == len(set(dataset.patient_ids))
+    for name, part in parts.items():
+        factual = part[dataset.factual[part]]
+        for label in (0, 1):
+            total = np.sum(dataset.labels[dataset.factual] == label)
+            size = np.sum(dataset.labels[factual] == label)
+            assert abs(size - FRACTIONS[name] * total) <= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(cohorts, st.integers(2, 8), st.integers(0, 100))
+def test_each_patient_is_tested_in_exactly_one_fold(dataset, num_folds, seed):
+    folds = splits.patient_folds(dataset, num_folds, 0.25, seed)
+    tested = np.concatenate([fold["test"] for fold in folds])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(len(dataset)))
+    for fold in folds:
+        patients = [set(dataset.patient_ids[part]) for part in fold.values()]
+        assert sum(map(len, patients)) == len(set(dataset.patient_ids))
+        for part in fold.values():
+            factual = part[dataset.factual[part]]
+            assert set(dataset.labels[factual]) == {0, 1}
+
+
+def test_same_seed_same_split_other_seed_another():
+    dataset = make_dataset([False, True] * 30)
+    first, second, third = (
+        splits.split_by_patient(dataset, FRACTIONS, seed)["test"] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert set(first) != set(third)
+
+
+def test_order_of_examples_does_not_matter():
+    dataset = make_dataset([False, True] * 30)
+    shuffled = dataset.subset(np.random.default_rng(0).permutation(len(dataset)))
+    for name, part in splits.split_by_patient(dataset, FRACTIONS, 3).items():
+        other = splits.split_by_patient(shuffled, FRACTIONS, 3)[name]
+        assert set(dataset.example_ids[part]) == set(shuffled.example_ids[other])
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"),
+    [
+        ({"train": 0.6, "test": 0.3}, "sum to 1, got .* sum 0.9"),
+        ({"train": 1.2, "test": -0.2}, "must be positive"),
+        ({}, "must be positive"),
+        ({"train": 0.99, "test": 0.01}, "'test' has 0 patients but none of class 0"),
+    ],
+)
+def test_rejects_bad_fractions(fractions, message):
+    with pytest.raises(errors.DataError, match=message):
+        splits.split_by_patient(make_dataset([False, True] * 5), fractions, 0)
+
+
+def test_rejects_one_class_only():
+    with pytest.raises(errors.DataError, match=r"two classes, got \[1\]"):
+        splits.split_by_patient(make_dataset([True] * 20), FRACTIONS, 0)
+
+
+def test_rejects_too_few_patients_for_folds():
+    dataset = make_dataset([False] * 20 + [True] * 3)
+    with pytest.raises(errors.DataError, match="5 folds .* class 1 has 3"):
+        splits.patient_folds(dataset, 5, 0.2, 0)
+    with pytest.raises(errors.DataError, match="num_folds >= 2, got 1"):
+        splits.patient_folds(dataset, 1, 0.2, 0)
+    with pytest.raises(errors.DataError, match="between 0 and 1, got 1.0"):
+        splits.patient_folds(dataset, 3, 1.0, 0)
+
+
+def test_rejects_a_patient_in_two_states():
+    dataset = make_dataset([False, True] * 5)
+    dataset.factual[:] = True
+    with pytest.raises(errors.DataError, match="Patient 0 has factual examples"):
+        splits.split_by_patient(dataset, FRACTIONS, 0)
+
+
+def test_rejects_a_patient_without_a_factual_example():
+    dataset = make_dataset([False, True] * 5)
+    dataset.factual[:2] = False
+    with pytest.raises(errors.DataError, match="Patient 0 has no factual example"):
+        splits.split_by_patient(dataset, FRACTIONS, 0)

@@ -1,0 +1,141 @@
+"""Checks of an attack's settings and inputs, with errors that name the value.
+
+Shapes and dtypes are always known. Values are checked only where they are concrete:
+under `jit` a traced epsilon, bound or label passes unseen.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from wbad_jax.attacks import losses, threat_models
+from wbad_jax.types import Images, Labels, LogitsFn
+
+
+def check_choice(name: str, value: object, known) -> None:
+    """Raises ValueError unless `value` is one of `known`."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {sorted(known)}, got {value!r}.")
+
+
+def check_norm_and_loss(norm: str, loss: str) -> None:
+    """Raises ValueError for an unknown norm or loss."""
+    check_choice("norm", norm, threat_models.NORMS)
+    check_choice("loss", loss, losses.LOSSES)
+
+
+def check_at_least(name: str, value: float, smallest: float) -> None:
+    """Raises ValueError if a setting is below `smallest` (or NaN)."""
+    if not value >= smallest:
+        raise ValueError(f"{name} must be at least {smallest}, got {value!r}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises ValueError unless a setting is positive."""
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value!r}.")
+
+
+def check_inputs(
+    logits_fn: LogitsFn,
+    images: Images,
+    labels: Labels,
+    *,
+    epsilon: threat_models.Scalars | None,
+    bounds: threat_models.Bounds,
+    mask: threat_models.Mask,
+    surrogates: Mapping[str, LogitsFn] | None = None,
+) -> tuple[Images, Labels]:
+    """Checks the arguments of an attack's call; nothing is computed on the device.
+
+    Returns:
+        Images and labels as JAX arrays.
+
+    Raises:
+        ValueError: If a shape, a dtype or a concrete value breaks the contract of
+            `Attack.__call__`; the message names the argument and the value.
+    """
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            "images must be floating point [batch, height, width, channels], got "
+            f"{images.dtype} {images.shape}."
+        )
+    batch = images.shape[0]
+    if labels.shape != (batch,) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels must be integers of shape ({batch},) for images of shape "
+            f"{images.shape}, got {labels.dtype} {labels.shape}."
+        )
+    _check_pixels(images, epsilon, bounds, mask)
+    # By name, so that the message says which model is wrong.
+    for name, model in {"logits_fn": logits_fn, **(surrogates or {})}.items():
+        _check_logits(name, model, images, labels)
+    return images, labels
+
+
+def _check_pixels(images, epsilon, bounds, mask) -> None:
+    low, high = bounds
+    _check_scalars("epsilon", 0.0 if epsilon is None else epsilon, images)
+    _check_scalars("bounds[0]", low, images)
+    _check_scalars("bounds[1]", high, images)
+    if epsilon is not None and _concrete(epsilon):
+        smallest = np.min(np.asarray(epsilon), initial=np.inf)
+        if not smallest >= 0:
+            raise ValueError(f"epsilon must not be negative, got {smallest}.")
+    if _concrete(low, high) and not np.all(np.asarray(low) < np.asarray(high)):
+        raise ValueError(f"bounds must be (low, high) with low < high, got {bounds}.")
+    if _concrete(low, high, images) and images.size:
+        smallest, largest = np.min(np.asarray(images)), np.max(np.asarray(images))
+        if smallest < np.min(np.asarray(low)) or largest > np.max(np.asarray(high)):
+            raise ValueError(
+                f"images must lie within bounds {bounds}, got values in "
+                f"[{smallest}, {largest}]."
+            )
+    if mask is not None:
+        try:
+            shape = np.broadcast_shapes(np.shape(mask), images.shape)
+        except ValueError:
+            shape = None
+        if shape != images.shape:
+            raise ValueError(
+                f"mask must broadcast to images of shape {images.shape}, got shape "
+                f"{np.shape(mask)}."
+            )
+
+
+def _check_scalars(name, value, images) -> None:
+    if np.shape(value) not in ((), images.shape[:1]):
+        raise ValueError(
+            f"{name} must be a scalar or of shape {images.shape[:1]}, got shape "
+            f"{np.shape(value)}."
+        )
+
+
+def _check_logits(name, model, images, labels) -> None:
+    logits = jax.eval_shape(model, images)
+    shape = getattr(logits, "shape", None)
+    if shape is None or len(shape) != 2 or shape[0] != images.shape[0]:
+        raise ValueError(
+            f"{name} must return logits of shape ({images.shape[0]}, classes), got "
+            f"{logits if shape is None else shape}."
+        )
+    if shape[1] < 2:
+        raise ValueError(
+            f"{name} must return at least 2 logits, got {shape[1]}; write a model with "
+            "one logit f as (0, f)."
+        )
+    if _concrete(labels) and labels.size:
+        smallest, largest = np.min(np.asarray(labels)), np.max(np.asarray(labels))
+        if smallest < 0 or largest >= shape[1]:
+            raise ValueError(
+                f"labels must lie in 0..{shape[1] - 1}, the classes of {name}, got "
+                f"{smallest}..{largest}."
+            )
+
+
+def _concrete(*values) -> bool:
+    return not any(isinstance(value, Tracer) for value in values)

@@ -1,0 +1,86 @@
+"""Thermal constants of breast tissue and tumours, in SI units.
+
+Values are those of the four-layer breast of Figueiredo et al. (2020), Int. Commun. Heat
+Mass Transfer, doi 10.1016/j.icheatmasstransfer.2019.104453, unless a line says
+otherwise. Perfusion is a rate in 1/s (some papers print it multiplied by the density of
+blood).
+"""
+
+import dataclasses
+import math
+
+BLOOD_DENSITY = 1060.0  # kg/m3, customary in Pennes models
+BLOOD_SPECIFIC_HEAT = 3770.0  # J/kg/K, customary in Pennes models
+ARTERIAL_CELSIUS = 37.0
+
+# Natural convection 4-5 plus linearised radiation 5.5-6 (emissivity 0.98), W/m2/K.
+SKIN_HEAT_TRANSFER = 10.0
+
+# Range of metabolic heat of a cancer recalibrated on a patient by infrared, 3-D scan
+# and magnetic resonance, W/m3: Lozano et al. (2020), Scientific Reports,
+# doi 10.1038/s41598-020-66926-6. Ten to a hundred times the relation of Gautherie.
+LOZANO_TUMOUR_HEAT = (1e5, 1.2e6)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tissue:
+    """A homogeneous perfused tissue.
+
+    Attributes:
+        conductivity: W/m/K.
+        perfusion: Blood flow per tissue volume, 1/s.
+        metabolic_heat: W/m3.
+    """
+
+    conductivity: float
+    perfusion: float
+    metabolic_heat: float
+
+    def __post_init__(self):
+        for name in ("conductivity", "perfusion"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Tissue needs {name} > 0, got {getattr(self, name)}.")
+
+
+MUSCLE = Tissue(conductivity=0.48, perfusion=0.0027, metabolic_heat=700.0)
+GLAND = Tissue(conductivity=0.48, perfusion=0.00054, metabolic_heat=700.0)
+FAT = Tissue(conductivity=0.21, perfusion=0.00022, metabolic_heat=400.0)
+SKIN = Tissue(conductivity=0.45, perfusion=0.00018, metabolic_heat=368.1)
+
+# The relation below diverges at 0.9 cm; tumours smaller than this take its value here.
+_GAUTHERIE_SMALLEST_DIAMETER = 0.01
+
+
+def decay_rate(tissue: Tissue) -> float:
+    """Returns m = sqrt(w rho_b c_b / k) in 1/m: a disturbance decays as exp(-m x).
+
+    In gland 1 / m is 14.9 mm.
+
+    Reference:
+        Pennes (1948), J. Appl. Physiol. 1:93, equation of the resting forearm.
+    """
+    blood = tissue.perfusion * BLOOD_DENSITY * BLOOD_SPECIFIC_HEAT
+    return math.sqrt(blood / tissue.conductivity)
+
+
+def gautherie_heat(diameter: float) -> float:
+    """Metabolic heat of a tumour as a function of its size.
+
+    Args:
+        diameter: Metres. Below 1 cm the value at 1 cm is returned, since the relation
+            diverges at 0.9 cm.
+
+    Returns:
+        W/m3; 65,400 at 1 cm and 8,726 at 2 cm.
+
+    Raises:
+        ValueError: If the diameter is not positive.
+
+    Reference:
+        Gautherie (1980), Ann. N. Y. Acad. Sci. 335:383, heat against doubling time, in
+        the closed form used by later breast models.
+    """
+    if not diameter > 0:
+        raise ValueError(f"gautherie_heat needs diameter > 0, got {diameter}.")
+    diameter = max(diameter, _GAUTHERIE_SMALLEST_DIAMETER)
+    return 3.27e6 / (468.5 * math.log(100 * diameter) + 50)

@@ -1,0 +1,27 @@
+"""Data sets: TFDS builders, loading, splits by patient, trivial baselines.
+
+Builders run without TensorFlow, so files are always `array_record` and a split is read
+as a data source.
+"""
+
+from wbad_jax.data.audit import BASELINE_FEATURES, baseline_scores
+from wbad_jax.data.dmr_ir import DmrIr, DmrIrConfig
+from wbad_jax.data.errors import DataError
+from wbad_jax.data.pipeline import BUILDERS, Dataset, load
+from wbad_jax.data.simulated import SimulatedThermograms, SimulatedThermogramsConfig
+from wbad_jax.data.splits import patient_folds, split_by_patient
+
+__all__ = [
+    "BASELINE_FEATURES",
+    "BUILDERS",
+    "DataError",
+    "Dataset",
+    "DmrIr",
+    "DmrIrConfig",
+    "SimulatedThermograms",
+    "SimulatedThermogramsConfig",
+    "baseline_scores",
+    "load",
+    "patient_folds",
+    "split_by_patient",
+]

@@ -1,0 +1,93 @@
+"""What one stored example holds, and how it is made from a temperature image.
+
+All builders store the same features, so everything after loading is the same for
+simulated and real thermograms.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from scipy import ndimage
+
+from wbad_jax.bioheat import camera
+
+LABEL_NAMES = ("healthy", "tumour")
+# The one TFDS split of every builder ("all" is reserved); parts are made by patient.
+SPLIT = "patients"
+# Of a Gaussian: median absolute deviation over standard deviation.
+_MAD_PER_SIGMA = 0.6745
+# Pixels next to the outline mix body and wall.
+_OUTLINE_PIXELS = 2
+
+
+def example_features(height: int, width: int) -> dict[str, Any]:
+    """TFDS features of one example.
+
+    `image` is uint16 with 65535 the upper end of the window: a 16 degree window keeps
+    0.00024 degrees, far below camera noise, at half the bytes of float32.
+    """
+    image = {"shape": (height, width, 1), "encoding": tfds.features.Encoding.BYTES}
+    return {
+        "image": tfds.features.Tensor(dtype=np.uint16, **image),
+        "mask": tfds.features.Tensor(dtype=np.uint8, **image),
+        "label": tfds.features.ClassLabel(names=LABEL_NAMES),
+        "patient_id": tfds.features.Scalar(np.int64),
+        "example_id": tfds.features.Text(),
+        "factual": tfds.features.Scalar(np.bool_),
+        "background_celsius": tfds.features.Scalar(np.float32),
+        "noise_celsius": tfds.features.Scalar(np.float32),
+    }
+
+
+def image_features(
+    celsius: np.ndarray, mask: np.ndarray, window: tuple[float, float]
+) -> dict[str, np.ndarray]:
+    """Windows, masks and quantises one image.
+
+    Args:
+        celsius: `[height, width]`.
+        mask: Pixels to keep, `[height, width]` bool; the rest becomes the lower end.
+        window: Lowest and highest temperature, degrees Celsius.
+
+    Returns:
+        `image`, `[height, width, 1]` uint16.
+    """
+    fraction = np.where(mask, camera.to_window(celsius, window), 0.0)
+    return {"image": camera.quantise(fraction)[..., None]}
+
+
+def measure_scalars(celsius: np.ndarray, mask: np.ndarray) -> dict[str, np.float32]:
+    """Measures the two properties of an exposure that should not tell the label.
+
+    Args:
+        celsius: The whole exposure at its own resolution, `[height, width]`.
+        mask: Body pixels, bool.
+
+    Returns:
+        `background_celsius`, the mean outside the body, and `noise_celsius`, the robust
+        standard deviation of the finest diagonal Haar details inside it; 0 where there
+        are no such pixels.
+    """
+    outside = ndimage.binary_erosion(~mask, iterations=_OUTLINE_PIXELS, border_value=1)
+    outside = outside if outside.any() else ~mask
+    background = celsius[outside].mean() if outside.any() else 0.0
+    return {
+        "background_celsius": np.float32(background),
+        "noise_celsius": np.float32(_haar_noise(celsius, mask)),
+    }
+
+
+def _haar_noise(celsius: np.ndarray, mask: np.ndarray) -> float:
+    """MAD / 0.6745 of the diagonal Haar details wholly inside the mask.
+
+    Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage.
+    """
+    height, width = (size - size % 2 for size in celsius.shape)
+    blocks = celsius[:height, :width].reshape(height // 2, 2, width // 2, 2)
+    inside = mask[:height, :width].reshape(blocks.shape).all(axis=(1, 3))
+    diagonal = blocks[:, 0, :, 0] - blocks[:, 0, :, 1]
+    diagonal = (diagonal - blocks[:, 1, :, 0] + blocks[:, 1, :, 1]) / 2
+    if not inside.any():
+        return 0.0
+    return float(np.median(np.abs(diagonal[inside])) / _MAD_PER_SIGMA)

@@ -1,0 +1,181 @@
+"""Reads and checks a folder of temperature matrices and its table of diagnoses."""
+
+import csv
+import pathlib
+import re
+
+import numpy as np
+
+from wbad_jax.data.errors import DataError
+
+# Beyond the range of any room and any skin.
+PLAUSIBLE_CELSIUS = (5.0, 45.0)
+_DIAGNOSES = {"healthy": 0, "sick": 1}
+_MATRIX_NAME = re.compile(r"T(\d+)\.txt")
+_MOST_NAMED = 10
+
+
+def find_matrices(manual_dir: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Lists the matrices of `manual_dir`/matrices by patient number, ascending.
+
+    Raises:
+        DataError: If the folder is missing or empty, or a `.txt` file is not named
+            after a patient, or two are named after the same one.
+    """
+    folder = manual_dir / "matrices"
+    if not folder.is_dir():
+        raise DataError(f"{folder}: this folder of temperature matrices is missing.")
+    found: dict[int, pathlib.Path] = {}
+    for path in sorted(folder.glob("*.txt")):
+        match = _MATRIX_NAME.fullmatch(path.name)
+        if not match:
+            raise DataError(
+                f"{path}: a matrix must be named T<patient number>.txt, like T0001.txt."
+            )
+        patient = int(match[1])
+        if patient in found:
+            raise DataError(
+                f"{path}: patient {patient} already has the matrix "
+                f"{found[patient].name}."
+            )
+        found[patient] = path
+    if not found:
+        raise DataError(f"{folder}: there is no matrix T<patient number>.txt in it.")
+    return dict(sorted(found.items()))
+
+
+def read_diagnoses(path: pathlib.Path) -> dict[int, int]:
+    """Reads a table with the columns ID and Diagnosis (Healthy or Sick).
+
+    Returns:
+        Patient number to label, 0 = healthy, 1 = sick.
+
+    Raises:
+        DataError: If the file or a column is missing, or a row breaks a rule.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: this table of diagnoses (ID,Diagnosis) is missing.")
+    labels: dict[int, int] = {}
+    # utf-8-sig: spreadsheets write a byte order mark.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        for column in ("ID", "Diagnosis"):
+            if column not in (reader.fieldnames or ()):
+                raise DataError(
+                    f"{path}: the column {column} is missing from the header "
+                    f"{reader.fieldnames}."
+                )
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            number = (row["ID"] or "").strip()
+            if not number.isdecimal():
+                raise DataError(f"{where}: ID must be a whole number, got {number!r}.")
+            word = (row["Diagnosis"] or "").strip()
+            if word.lower() not in _DIAGNOSES:
+                raise DataError(
+                    f"{where}: Diagnosis must be Healthy or Sick, got {word!r}."
+                )
+            if int(number) in labels:
+                raise DataError(f"{where}: patient {int(number)} is listed twice.")
+            labels[int(number)] = _DIAGNOSES[word.lower()]
+    return labels
+
+
+def check_same_patients(
+    matrices: dict[int, pathlib.Path], labels: dict[int, int]
+) -> None:
+    """Checks that each matrix has a diagnosis and each diagnosis a matrix.
+
+    Raises:
+        DataError: Naming the patients on one side only.
+    """
+    no_matrix = sorted(labels.keys() - matrices.keys())
+    if no_matrix:
+        raise DataError(
+            f"diagnosis.csv: no matrix for patient {_list(no_matrix)}; expected a file "
+            f"like matrices/T{no_matrix[0]:04d}.txt."
+        )
+    no_diagnosis = sorted(matrices.keys() - labels.keys())
+    if no_diagnosis:
+        raise DataError(
+            f"{matrices[no_diagnosis[0]].name}: no diagnosis in diagnosis.csv for "
+            f"patient {_list(no_diagnosis)}."
+        )
+
+
+def read_matrix(path: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
+    """Reads one matrix in either dialect of the DMR-IR archive.
+
+    Values are separated by spaces (two decimals, before 2018) or by semicolons (five
+    decimals, since); a separator at the end of a line is allowed.
+
+    Args:
+        path: The file.
+        shape: Rows and columns that it must have.
+
+    Returns:
+        Degrees Celsius, `shape`, float32.
+
+    Raises:
+        DataError: If a value is missing, not a number, not finite or implausible, or
+            the shape is another.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name}: a matrix must be plain text, got byte "
+            f"0x{error.object[error.start]:02x} at position {error.start}."
+        ) from error
+    lines = text.rstrip().splitlines()
+    rows, columns = shape
+    if len(lines) != rows:
+        hint = " The file may be truncated." if len(lines) < rows else ""
+        raise DataError(
+            f"{path.name}: a matrix must have {rows} rows, got {len(lines)}.{hint}"
+        )
+    separator = ";" if ";" in lines[0] else None
+    celsius = np.empty(shape, np.float32)
+    for number, line in enumerate(lines):
+        celsius[number] = _read_row(path.name, number + 1, line, separator, columns)
+    low, high = PLAUSIBLE_CELSIUS
+    wrong = np.argwhere(~((celsius >= low) & (celsius <= high)))
+    if wrong.size:
+        row, column = wrong[0]
+        raise DataError(
+            f"{path.name}, row {row + 1}, column {column + 1}: a temperature must be "
+            f"in {low:g} .. {high:g} degrees Celsius, got {celsius[row, column]:g}."
+        )
+    return celsius
+
+
+def _read_row(
+    name: str, number: int, line: str, separator: str | None, columns: int
+) -> list[float]:
+    """Reads the values of one line; rows and columns are counted from 1."""
+    fields = line.strip().removesuffix(separator or " ").split(separator)
+    if len(fields) != columns:
+        raise DataError(
+            f"{name}, row {number}: a row must have {columns} temperatures, got "
+            f"{len(fields)}. One may be missing, or the file truncated."
+        )
+    try:
+        return [float(field) for field in fields]
+    except ValueError:
+        pass
+    for column, field in enumerate(fields, start=1):
+        where = f"{name}, row {number}, column {column}"
+        if not field.strip():
+            raise DataError(f"{where}: the temperature is missing.")
+        try:
+            float(field)
+        except ValueError:
+            raise DataError(f"{where}: {field.strip()!r} is not a number.") from None
+    raise AssertionError("unreachable: one field failed above")
+
+
+def _list(patients: list[int]) -> str:
+    """Names up to ten patients."""
+    text = ", ".join(map(str, patients[:_MOST_NAMED]))
+    rest = len(patients) - _MOST_NAMED
+    return text + (f" and {rest} more" if rest > 0 else "")

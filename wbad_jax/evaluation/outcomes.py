@@ -1,0 +1,177 @@
+"""What happened to each example under each condition, and its file.
+
+An `Outcome` is one condition (arm, protocol, attack, epsilon) with the logits of every
+example. All numbers in a report follow from outcomes; `predictions.parquet` holds them
+in long form, one line an example and condition.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Under what circumstances logits were computed.
+
+    Attributes:
+        arm: Classifier, such as "undefended" or "wbad".
+        set: Examples, such as "test" or "test_pairs".
+        protocol: "clean", "graybox" or "adaptive".
+        attack: "none", an attack's name, or "worst_case".
+        norm: "linf", "l2", or None for clean.
+        epsilon: Radius in pixel units, or None for clean.
+        seed: Seed of the run.
+    """
+
+    arm: str
+    set: str
+    protocol: str
+    attack: str
+    norm: str | None
+    epsilon: float | None
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Logits of every example under one condition.
+
+    Attributes:
+        condition: The circumstances.
+        example_ids: `[n]` strings.
+        patient_ids: `[n]` integers.
+        labels: `[n]` integers.
+        logits: `[n, classes]`.
+        distance: `[n]`, norm of the perturbation in pixel units; 0 for clean.
+        seconds: Wall time spent.
+    """
+
+    condition: Condition
+    example_ids: np.ndarray
+    patient_ids: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    distance: np.ndarray
+    seconds: float
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the decision is right, `[n]`."""
+        return np.argmax(self.logits, axis=-1) == self.labels
+
+    @property
+    def margin(self) -> np.ndarray:
+        """True logit minus the largest other, `[n]`."""
+        rows = np.arange(len(self.labels))
+        others = self.logits.copy()
+        others[rows, self.labels] = -np.inf
+        return self.logits[rows, self.labels] - others.max(axis=-1)
+
+
+def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
+    """Per example, the outcome that harms most: wrong before right, then the margin.
+
+    Raises:
+        ValueError: If the outcomes are not of the same examples.
+    """
+    first = outcomes[0]
+    for outcome in outcomes:
+        if not np.array_equal(outcome.example_ids, first.example_ids):
+            raise ValueError("worst_case needs outcomes of the same examples in order.")
+    harm = np.stack([np.where(o.correct, o.margin, -np.inf) for o in outcomes])
+    margins = np.stack([o.margin for o in outcomes])
+    worst = np.lexsort((margins, harm), axis=0)[0]
+    rows = np.arange(len(worst))
+    last = outcomes[-1].condition
+    return dataclasses.replace(
+        first,
+        condition=dataclasses.replace(last, attack="worst_case"),
+        logits=np.stack([o.logits for o in outcomes])[worst, rows],
+        distance=np.stack([o.distance for o in outcomes])[worst, rows],
+        seconds=sum(o.seconds for o in outcomes),
+    )
+
+
+def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Concatenate outcomes of equal condition (the folds of a cross-validation)."""
+    groups: dict[Condition, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.condition, []).append(outcome)
+    return [
+        dataclasses.replace(
+            group[0],
+            example_ids=np.concatenate([o.example_ids for o in group]),
+            patient_ids=np.concatenate([o.patient_ids for o in group]),
+            labels=np.concatenate([o.labels for o in group]),
+            logits=np.concatenate([o.logits for o in group]),
+            distance=np.concatenate([o.distance for o in group]),
+            seconds=sum(o.seconds for o in group),
+        )
+        for group in groups.values()
+    ]
+
+
+def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
+    """Write outcomes in long form, atomically."""
+    tables = [_to_table(outcome) for outcome in outcomes]
+    temporary = path.with_suffix(".parquet.tmp")
+    pq.write_table(pa.concat_tables(tables), temporary)
+    temporary.replace(path)
+
+
+def read_parquet(path: pathlib.Path) -> list[Outcome]:
+    """Read what `write_parquet` wrote, order of examples kept."""
+    table = pq.read_table(path)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    names = [field.name for field in dataclasses.fields(Condition)]
+    groups: dict[tuple, list[int]] = {}
+    for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
+        groups.setdefault(key, []).append(row)
+
+    def take(name: str, rows: list[int], dtype=None) -> np.ndarray:
+        return np.array([columns[name][row] for row in rows], dtype=dtype)
+
+    return [
+        Outcome(
+            condition=Condition(**dict(zip(names, key, strict=True))),
+            example_ids=take("example_id", rows),
+            patient_ids=take("patient_id", rows, np.int64),
+            labels=take("label", rows, np.int32),
+            logits=take("logits", rows, np.float32),
+            distance=take("distance", rows, np.float32),
+            seconds=columns["seconds"][rows[0]],
+        )
+        for key, rows in groups.items()
+    ]
+
+
+def _to_table(outcome: Outcome) -> pa.Table:
+    n = len(outcome.labels)
+    constant = dataclasses.asdict(outcome.condition) | {"seconds": outcome.seconds}
+    types = {
+        "norm": pa.string(),
+        "epsilon": pa.float64(),
+        "seed": pa.int64(),
+        "seconds": pa.float64(),
+    }
+    columns = {
+        name: pa.array([value] * n, types.get(name, pa.string()))
+        for name, value in constant.items()
+    }
+    predicted = np.argmax(outcome.logits, axis=-1)
+    return pa.table(
+        columns
+        | {
+            "example_id": pa.array(outcome.example_ids.tolist(), pa.string()),
+            "patient_id": pa.array(outcome.patient_ids, pa.int64()),
+            "label": pa.array(outcome.labels, pa.int32()),
+            "predicted": pa.array(predicted, pa.int32()),
+            "logits": pa.array(outcome.logits.tolist(), pa.list_(pa.float32())),
+            "distance": pa.array(outcome.distance, pa.float32()),
+        }
+    )

@@ -1,0 +1,187 @@
+"""Logits under attack for whole data sets, batch by batch.
+
+Two protocols. *Adaptive*: white box through the whole defended pipeline, success judged
+on it. *Graybox*: adversarial images are made on surrogate models at full epsilon and
+fed, the same bytes, to the defended system; no attack knows of the defence.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from wbad_jax.attacks import Attack
+from wbad_jax.types import Batch, Key, LogitsFn, Params
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Examples to evaluate, in host memory.
+
+    Attributes:
+        images: `[n, height, width, channels]` in [0, 1], float32.
+        labels: `[n]`, int32.
+        example_ids: `[n]` strings.
+        patient_ids: `[n]` integers.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    example_ids: np.ndarray
+    patient_ids: np.ndarray
+
+    def batches(self, size: int, images: np.ndarray | None = None):
+        """Yield `Batch`es of one shape; the last is padded with repeated examples.
+
+        Args:
+            size: Examples a batch.
+            images: Images to put in place of `self.images`.
+        """
+        images = self.images if images is None else images
+        n = len(self.labels)
+        for start in range(0, n, size):
+            rows = np.arange(start, start + size)
+            weights = (rows < n).astype(np.float32)
+            # Wrapped around: padding takes part in no result, but must be valid input.
+            rows = rows % n
+            yield Batch(images[rows], self.labels[rows], weights)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Attacked:
+    """What an attack made of a set of examples.
+
+    Attributes:
+        images: Adversarial images, `[n, height, width, channels]`.
+        logits: Logits of the attacked model there, `[n, classes]`.
+        distance: Norm of the perturbations, `[n]`.
+        seconds: Wall time.
+    """
+
+    images: np.ndarray
+    logits: np.ndarray
+    distance: np.ndarray
+    seconds: float
+
+
+class Evaluator:
+    """Compiled evaluation of one classifier architecture.
+
+    Holds one compiled program per attack; parameters, batch, key and epsilon are
+    arguments, so other weights and budgets do not recompile.
+    """
+
+    def __init__(
+        self,
+        logits_fn_of: Callable[[Params], LogitsFn],
+        *,
+        batch_size: int,
+        surrogates_of: Mapping[str, Callable[[Params], LogitsFn]] | None = None,
+    ):
+        """Prepare an evaluator.
+
+        Args:
+            logits_fn_of: From parameters to the function under attack.
+            batch_size: Examples a batch.
+            surrogates_of: Further functions of the same parameters whose gradients
+                adaptive attacks may use, such as other backward modes of the denoiser.
+        """
+        self._logits_fn_of = logits_fn_of
+        self._surrogates_of = surrogates_of or {}
+        self._batch_size = batch_size
+        self._forward = jax.jit(
+            lambda params, images: self._logits_fn_of(params)(images)
+        )
+        self._attack_steps: dict[Attack, Callable] = {}
+
+    def logits(
+        self, params: Params, examples: Examples, images: np.ndarray | None = None
+    ) -> Float[np.ndarray, "n classes"]:
+        """Logits of the examples, or of `images` in their place."""
+        batches = examples.batches(self._batch_size, images)
+        parts = [np.asarray(self._forward(params, batch.images)) for batch in batches]
+        return np.concatenate(parts)[: len(examples.labels)]
+
+    def attack(
+        self,
+        attack: Attack,
+        params: Params,
+        examples: Examples,
+        key: Key,
+        epsilon: float,
+        *,
+        description: str = "attack",
+    ) -> Attacked:
+        """Attack all examples.
+
+        The key of a batch is `fold_in(key, index of the batch)`: every classifier that
+        is given the same examples, batch size and key faces the same random draws.
+
+        Args:
+            attack: Any attack.
+            params: Parameters of the classifier.
+            examples: The set.
+            key: Base key.
+            epsilon: Radius in pixel units, in the attack's norm.
+            description: Label of the progress bar.
+        """
+        step = self._attack_steps.setdefault(attack, self._make_step(attack))
+        scale = self._margin_scale(params, examples)
+        start = time.perf_counter()
+        results = []
+        count = -(-len(examples.labels) // self._batch_size)
+        batches = tqdm(
+            examples.batches(self._batch_size),
+            total=count,
+            desc=description,
+            leave=False,
+        )
+        for index, batch in enumerate(batches):
+            batch_key = jax.random.fold_in(key, index)
+            outputs = step(params, batch, batch_key, epsilon, scale)
+            results.append(jax.device_get(outputs))
+        n = len(examples.labels)
+        images, logits, distance = (
+            np.concatenate(parts)[:n] for parts in zip(*results, strict=True)
+        )
+        seconds = time.perf_counter() - start
+        return Attacked(
+            images=images, logits=logits, distance=distance, seconds=seconds
+        )
+
+    def _make_step(self, attack: Attack):
+        def step(params: Params, batch: Batch, key: Key, epsilon, scale):
+            def scaled(logits_fn: LogitsFn) -> LogitsFn:
+                return lambda images: logits_fn(images) / scale
+
+            logits_fn = scaled(self._logits_fn_of(params))
+            surrogates = {
+                name: scaled(of(params)) for name, of in self._surrogates_of.items()
+            }
+            result = attack(
+                logits_fn,
+                key,
+                batch.images,
+                batch.labels,
+                epsilon=epsilon,
+                surrogates=surrogates or None,
+            )
+            logits = logits_fn(result.adversarial) * scale
+            return result.adversarial, logits, result.distance
+
+        return jax.jit(step)
+
+    def _margin_scale(self, params: Params, examples: Examples) -> jax.Array:
+        """Median distance of the two largest logits.
+
+        Attacks see logits in this unit: decisions do not change, and confidences and
+        trade-off constants of Carlini-Wagner mean the same for every classifier.
+        """
+        top = np.sort(self.logits(params, examples), axis=-1)[:, -2:]
+        scale = float(np.median(top[:, 1] - top[:, 0]))
+        return jnp.asarray(scale if scale > 0 else 1.0, jnp.float32)

@@ -1,0 +1,23 @@
+"""Classifiers behind a wavelet denoiser."""
+
+from wbad_jax.models.cnn import ResidualCNN, num_parameters
+from wbad_jax.models.defended import (
+    MODELS,
+    Classifier,
+    DefendedClassifier,
+    ModelSettings,
+    check_level,
+)
+from wbad_jax.models.features import feature_images, num_features
+
+__all__ = [
+    "Classifier",
+    "DefendedClassifier",
+    "MODELS",
+    "ModelSettings",
+    "ResidualCNN",
+    "check_level",
+    "feature_images",
+    "num_features",
+    "num_parameters",
+]

@@ -1,0 +1,149 @@
+"""The training loop: batch, step, log, validate, save."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from wbad_jax.training.checkpoints import Checkpoints
+from wbad_jax.training.metric_log import MetricLog
+from wbad_jax.training.objectives import Budgets
+from wbad_jax.training.steps import TrainState
+from wbad_jax.types import Batch, Key, Params
+
+Scores = Mapping[str, float]
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+class StopRequestedError(RuntimeError):
+    """The run was asked to stop; its state is saved."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """Length and rhythm of a training run, in steps.
+
+    Attributes:
+        num_steps: Updates in all.
+        log_every: Metrics are fetched from the device this often.
+        eval_every: Validation, and the choice of the best parameters, this often.
+        checkpoint_every: Saves this often, and at the end.
+        select_by: Validation score that the best parameters maximise.
+    """
+
+    num_steps: int
+    log_every: int = 10
+    eval_every: int = 100
+    checkpoint_every: int = 100
+    select_by: str = "robust_accuracy"
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}.")
+
+
+def run_training(
+    state: TrainState,
+    *,
+    train_step: Callable,
+    batch_at: Callable[[int], Batch],
+    validate: Callable[[Params], Scores],
+    key: Key,
+    budgets: Budgets,
+    settings: LoopSettings,
+    checkpoints: Checkpoints,
+    log: MetricLog,
+    stop_requested: Callable[[], bool] = lambda: False,
+    description: str = "train",
+) -> TrainState:
+    """Train from `state.step` to `settings.num_steps`.
+
+    Everything random follows from `key`, `batch_at` and the step, so a run that was
+    interrupted and resumed ends with the same parameters, bit for bit.
+
+    Args:
+        state: Initial or restored; donated.
+        train_step: From `make_train_step`.
+        batch_at: The batch of a step, a pure function of the step.
+        validate: From parameters to scores; must hold `settings.select_by`.
+        key: Base key; the step is folded in.
+        budgets: Radius per norm.
+        settings: Length and rhythm.
+        checkpoints: Where to save.
+        log: Where to write metrics.
+        stop_requested: Polled after every step.
+        description: Label of the progress bar.
+
+    Returns:
+        The final state.
+
+    Raises:
+        NonFiniteLossError: Naming the step and the last good checkpoint.
+        StopRequestedError: After saving, when `stop_requested` says so.
+    """
+    first = int(state.step)
+    pending: list[tuple[int, dict]] = []
+    bar = tqdm(range(first, settings.num_steps), desc=description, initial=first,
+               total=settings.num_steps, mininterval=1.0)  # fmt: skip
+    for index in bar:
+        state, metrics = train_step(state, batch_at(index), key, budgets)
+        step = index + 1
+        pending.append((step, metrics))
+
+        last = step == settings.num_steps
+        stopping = stop_requested()
+        saving = last or stopping or step % settings.checkpoint_every == 0
+        evaluating = last or step % settings.eval_every == 0
+        if saving or evaluating or step % settings.log_every == 0:
+            latest = _flush(pending, log, checkpoints)
+            bar.set_postfix(loss=f"{latest['loss']:.3f}", refresh=False)
+        if evaluating:
+            scores = validate(state.ema_params)
+            log.write(step, {f"validation_{k}": v for k, v in scores.items()})
+            state = _keep_best(state, float(scores[settings.select_by]))
+        if saving:
+            checkpoints.save(step, state)
+        if stopping and not last:
+            checkpoints.wait()
+            raise StopRequestedError(
+                f"{description}: stopped and saved at step {step}."
+            )
+    checkpoints.wait()
+    return state
+
+
+def _flush(pending: list, log: MetricLog, checkpoints: Checkpoints) -> dict:
+    """Fetch and write buffered metrics; stop at the first loss that is not finite."""
+    latest: dict = {}
+    for step, metrics in jax.device_get(pending):
+        latest = {name: float(value) for name, value in metrics.items()}
+        bad = [k for k in ("loss", "gradient_norm") if not math.isfinite(latest[k])]
+        if bad:
+            good = checkpoints.latest_step()
+            where = f"{checkpoints.directory}/{good}" if good is not None else "none"
+            raise NonFiniteLossError(
+                f"{bad[0]} is {latest[bad[0]]} at step {step}. Last good checkpoint: "
+                f"{where}. A lower learning rate or epsilon often helps."
+            )
+        log.write(step, latest)
+    pending.clear()
+    return latest
+
+
+def _keep_best(state: TrainState, score: float) -> TrainState:
+    # The later of two equal ones: its averaged parameters have seen more steps.
+    if score < float(state.best_score):
+        return state
+    return state._replace(
+        best_params=jax.tree.map(jnp.copy, state.ema_params),
+        best_score=jnp.asarray(score, jnp.float32),
+        best_step=jnp.copy(state.step),
+    )

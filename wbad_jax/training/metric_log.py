@@ -1,0 +1,73 @@
+"""Training metrics as lines of JSON and as TensorBoard events."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+from tensorboardX import SummaryWriter
+
+
+class MetricLog:
+    """Appends metrics of one run to `metrics.jsonl` and TensorBoard.
+
+    A resumed run repeats the steps after its checkpoint: their old lines are dropped
+    when the log is opened, so every step stands in the file once.
+    """
+
+    def __init__(self, workdir: pathlib.Path, run: str, first_step: int = 0):
+        """Open the log.
+
+        Args:
+            workdir: Folder of the experiment.
+            run: Name of the run inside it, such as "wbad" or "fold0/wbad".
+            first_step: Lines of this run after this step are dropped.
+        """
+        self._run = run
+        self._path = workdir / "metrics.jsonl"
+        self._drop_from(first_step)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(
+            str(workdir / "tensorboard" / run), purge_step=first_step
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+        self._events.close()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write the metrics of one step."""
+        line = {"run": self._run, "step": step, **metrics}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            self._events.add_scalar(name, value, step)
+
+    def _drop_from(self, first_step: int) -> None:
+        if not self._path.exists():
+            return
+        kept = [
+            line
+            for line in read_metrics(self._path)
+            if not self._stale(line, first_step)
+        ]
+        temporary = self._path.with_suffix(".jsonl.tmp")
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self._path)
+
+    def _stale(self, line: dict, first_step: int) -> bool:
+        return line["run"] == self._run and line["step"] > first_step
+
+
+def read_metrics(path: pathlib.Path) -> list[dict]:
+    """Read a metrics file; a last line cut short by a kill is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines

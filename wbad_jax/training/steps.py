@@ -1,0 +1,111 @@
+"""The jit boundary of training: one update of the parameters, attack included."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from wbad_jax.attacks import Attack
+from wbad_jax.training.objectives import ApplyFn, Budgets, Objective
+from wbad_jax.types import Batch, Key, Params, PerExample
+
+
+class TrainState(NamedTuple):
+    """All that changes during training, and all that a checkpoint holds."""
+
+    step: jax.Array  # int32[], updates done
+    params: Params
+    ema_params: Params  # exponential moving average, used for evaluation
+    opt_state: Any
+    best_params: Params  # averaged parameters of the best validation so far
+    best_score: jax.Array  # float32[], its robust validation accuracy; -1 before any
+    best_step: jax.Array  # int32[]
+
+
+def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step. Pure; jit it."""
+    # Copies: the step donates its input, and a buffer can be donated only once.
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema_params=jax.tree.map(jnp.copy, params),
+        opt_state=optimizer.init(params),
+        best_params=jax.tree.map(jnp.copy, params),
+        best_score=-jnp.ones((), jnp.float32),
+        best_step=jnp.zeros((), jnp.int32),
+    )
+
+
+def make_train_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema_decay: float = 0.99,
+    epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
+):
+    """Return a jitted `train_step(state, batch, key, budgets) -> (state, metrics)`.
+
+    What varies between calls is an argument; what is fixed for the run is closed over.
+    The step compiles once per batch shape. `state` is donated: do not use it again.
+
+    Args:
+        objective: `(params, key, batch, budgets) -> (loss, metrics)`.
+        optimizer: Any optax transformation.
+        ema_decay: Of the averaged parameters; early on `(1 + n) / (10 + n)` is used
+            where smaller.
+        epsilon_share: From the step to the share of the budgets in force; all of them
+            at all times if None.
+
+    Returns:
+        The compiled step. `metrics` are scalars still on the device: fetch them only
+        when they are logged, so that the host does not wait on every step.
+    """
+
+    def train_step(state: TrainState, batch: Batch, key: Key, budgets: Budgets):
+        # Folding in the step, not splitting a carried key: a run resumed from a
+        # checkpoint sees the keys it would have seen without the interruption.
+        key = jax.random.fold_in(key, state.step)
+        share = epsilon_share(state.step) if epsilon_share else jnp.ones(())
+        budgets = jax.tree.map(lambda budget: budget * share, budgets)
+        grad_fn = jax.value_and_grad(objective, has_aux=True)
+        (loss, metrics), grads = grad_fn(state.params, key, batch, budgets)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
+        metrics = metrics | {
+            "loss": loss,
+            "gradient_norm": optax.tree.norm(grads),
+            "epsilon_share": share,
+        }
+        state = state._replace(
+            step=state.step + 1,
+            params=params,
+            ema_params=ema_params,
+            opt_state=opt_state,
+        )
+        return state, metrics
+
+    return jax.jit(train_step, donate_argnums=0)
+
+
+def make_robust_eval_step(logits_fn_of: ApplyFn, attack: Attack):
+    """Return a jitted `eval_step(params, batch, key, epsilon) -> correct flags`.
+
+    Returns:
+        Two float arrays `[batch]`: correct on clean, and correct on clean and attacked
+        images; padding counts 0 in both.
+    """
+
+    def eval_step(
+        params: Params, batch: Batch, key: Key, epsilon
+    ) -> tuple[PerExample, PerExample]:
+        logits_fn = logits_fn_of(params)
+        clean = jnp.argmax(logits_fn(batch.images), axis=-1) == batch.labels
+        result = attack(logits_fn, key, batch.images, batch.labels, epsilon=epsilon)
+        robust = clean & ~result.success
+        return clean * batch.weights, robust * batch.weights
+
+    return jax.jit(eval_step)

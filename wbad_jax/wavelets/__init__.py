@@ -1,0 +1,21 @@
+"""Differentiable two-dimensional wavelet transforms of batches of images."""
+
+from wbad_jax.wavelets.boundary import MODES
+from wbad_jax.wavelets.dwt import BACKENDS, Subbands, dwt2, idwt2
+from wbad_jax.wavelets.filters import Wavelet, as_wavelet, wavelist
+from wbad_jax.wavelets.multilevel import Details, dwt_max_level, wavedec2, waverec2
+
+__all__ = [
+    "BACKENDS",
+    "MODES",
+    "Details",
+    "Subbands",
+    "Wavelet",
+    "as_wavelet",
+    "dwt2",
+    "dwt_max_level",
+    "idwt2",
+    "wavedec2",
+    "wavelist",
+    "waverec2",
+]
