@@ -35,6 +35,7 @@ def test_cross_entropy_of_two_classes_is_softplus_of_the_margin(key):
         losses.cross_entropy(logits, labels),
         np.logaddexp(0, -losses.margin(logits, labels)),
         rtol=1e-5,
+        atol=1e-6,
     )
 
 

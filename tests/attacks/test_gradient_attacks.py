@@ -50,22 +50,31 @@ def wavy_problem():
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
-@pytest.mark.parametrize("loss", ["margin", "cross_entropy"])
-@pytest.mark.parametrize("name", ["fgsm", "pgd", "pgd_random"])
-def test_linear_optimum_in_closed_form(norm, dual, loss, name, linear_problem, key):
+@pytest.mark.parametrize(
+    ("attack", "dual", "tolerance"),
+    [
+        (attacks.FGSM(norm="linf"), 1, 1e-4),
+        (attacks.FGSM(norm="l2"), 2, 1e-4),
+        (attacks.PGD(norm="linf", num_steps=10, loss="cross_entropy"), 1, 1e-4),
+        (attacks.PGD(norm="l2", num_steps=10), 2, 1e-4),
+        (attacks.PGD(norm="linf", fgsm_start=False), 1, 1e-4),
+        # From a random point of the sphere the angle to the optimum only shrinks by a
+        # factor per step.
+        (attacks.PGD(norm="l2", fgsm_start=False), 2, 0.03),
+        (
+            attacks.PGD(norm="l2", fgsm_start=False, num_steps=90, step_size=0.1),
+            2,
+            1e-3,
+        ),
+    ],
+)
+def test_linear_optimum_in_closed_form(attack, dual, tolerance, linear_problem, key):
     weights, images, labels = linear_problem
-    attack = {
-        "fgsm": attacks.FGSM(norm=norm, loss=loss),
-        "pgd": attacks.PGD(norm=norm, loss=loss, num_steps=10),
-        "pgd_random": attacks.PGD(norm=norm, loss=loss, fgsm_start=False),
-    }[name]
     epsilon = 0.05
     result = run(attack, linear, weights, key, images, labels, epsilon)
     drop = attacks.margin(linear(weights, images), labels) - result.margin
     expected = epsilon * np.linalg.norm(np.ravel(weights), dual)
-    # The L2 random start converges geometrically; everything else is exact.
-    np.testing.assert_allclose(drop, np.full(BATCH, expected), rtol=1e-3)
+    np.testing.assert_allclose(drop, np.full(BATCH, expected), rtol=tolerance)
 
 
 @pytest.mark.fast
@@ -126,30 +135,29 @@ def test_pgd_is_never_weaker_than_fgsm(norm, epsilon, wavy_problem, key):
 @pytest.mark.parametrize("fgsm_start", [True, False])
 def test_more_restarts_are_never_weaker(fgsm_start, wavy_problem, key):
     weights, images, labels = wavy_problem
-    margins = [
+    fewer, more = (
         run(
             attacks.PGD(num_steps=4, restarts=restarts, fgsm_start=fgsm_start),
             wavy, weights, key, images, labels, 0.2,
         ).margin
-        for restarts in (1, 2, 6)
-    ]  # fmt: skip
-    assert np.all(margins[1] <= margins[0] + 1e-4)
-    assert np.all(margins[2] <= margins[1] + 1e-4)
-    assert np.mean(margins[2]) < np.mean(margins[0]) - 0.1
+        for restarts in (1, 6)
+    )  # fmt: skip
+    assert np.all(more <= fewer + 1e-4)
+    assert np.mean(more) < np.mean(fewer) - 0.1
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_keeps_the_best_iterate(norm, wavy_problem, key):
     """Steps as long as the ball is wide wander: the last point is often a bad one."""
     weights, images, labels = wavy_problem
-    best = [
+    margins = [
         run(
             attacks.PGD(norm=norm, num_steps=steps, step_size=2.0),
             wavy, weights, key, images, labels, 0.3,
         ).margin
-        for steps in (1, 2, 5, 10)
+        for steps in (1, 2, 9)
     ]  # fmt: skip
-    for fewer, more in zip(best[:-1], best[1:], strict=True):
+    for fewer, more in zip(margins[:-1], margins[1:], strict=True):
         assert np.all(more <= fewer + 1e-4)
 
 
@@ -157,17 +165,21 @@ def test_pgd_keeps_the_best_iterate(norm, wavy_problem, key):
 @pytest.mark.parametrize("attack", [attacks.FGSM(), attacks.PGD(num_steps=10)])
 def test_scaled_and_shifted_logits_are_attacked_alike(attack, wavy_problem, key):
     weights, images, labels = wavy_problem
-    plain = run(attack, wavy, weights, key, images, labels, 0.02)
-    assert 0.1 < np.mean(plain.success) < 1
-    for scale, shift in ((1e5, 0.0), (1e-5, 0.0), (1.0, 20.0), (1.0, -20.0)):
 
-        def other(weights, x, scale=scale, shift=shift):
-            return scale * wavy(weights, x) + shift
+    def changed(weights, x):
+        weights, scale, shift = weights
+        return scale * wavy(weights, x) + shift
 
-        changed = run(attack, other, weights, key, images, labels, 0.02)
-        np.testing.assert_allclose(
-            changed.margin / scale, plain.margin, atol=2e-3, err_msg=f"{scale} {shift}"
-        )
+    margins, successes = [], []
+    for scale, shift in ((1, 0), (1e5, 0), (1e-5, 0), (1, 20), (1, -20)):
+        arguments = (weights, float(scale), float(shift))
+        result = run(attack, changed, arguments, key, images, labels, 0.02)
+        margins.append(result.margin / scale)
+        successes.append(np.mean(result.success))
+    assert 0.1 < successes[0] < 1
+    for margin in margins[1:]:
+        np.testing.assert_allclose(margin, margins[0], atol=2e-3)
+    assert max(successes) == min(successes)
 
 
 @pytest.mark.fast

@@ -85,14 +85,17 @@ def test_a_key_per_example_makes_draws_independent_of_the_batch(norm, key):
 @pytest.mark.parametrize("epsilon", [8 / 255, 1e-4, 1e-6])
 def test_rounding_never_leaves_the_ball(norm, epsilon, key, rng_images):
     """Plain addition exceeds a budget of 1e-4 by 2e-4 of itself."""
+    images = 0.1 + 0.8 * rng_images  # So that the pixel range is out of reach.
     direction = 1e3 * (jax.random.uniform(key, SHAPE) - 0.5)
-    moved = jax.jit(lambda e: threat_models.move(rng_images, direction, norm, e))(
-        epsilon
-    )
-    difference = np.float64(moved) - np.float64(rng_images)
+    # With the images as an argument, and as a constant that XLA may simplify with.
+    as_argument = jax.jit(lambda x, e: threat_models.move(x, direction, norm, e))
+    as_constant = jax.jit(lambda e: threat_models.move(images, direction, norm, e))
+    moved = as_argument(images, epsilon)
+    np.testing.assert_array_equal(moved, as_constant(epsilon))
+    difference = np.float64(moved) - np.float64(images)
     length = numpy_norm(difference, norm)
     assert np.all(length <= epsilon * (1 + 1e-6))
-    in_float32 = threat_models.perturbation_norm(moved - rng_images, norm)
+    in_float32 = threat_models.perturbation_norm(moved - images, norm)
     assert np.all(in_float32 <= np.float32(epsilon))
     # What is lost is at most the spacing of float32 numbers below 1, in each pixel.
     lost = 6e-8 * (1 if norm == "linf" else np.sqrt(np.prod(SHAPE[1:])))

@@ -94,7 +94,7 @@ def compare(wavelet, mode, size, level, dtype):
 
 def check(wavelet, mode, size, level, dtype):
     if mode == "reflect" and smallest_input(wavelet, size, level) < 2:
-        pytest.skip("PyWavelets does not reflect a single sample")
+        return  # PyWavelets does not reflect a single sample.
     coefficients, against_pywavelets, restored, theirs = compare(
         wavelet, mode, size, level, dtype
     )

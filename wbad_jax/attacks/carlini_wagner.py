@@ -42,12 +42,12 @@ class _Problem(NamedTuple):
     images: Images
     labels: Labels
     radius: Array
-    bounds: tuple[Array, Array]
+    bounds: threat_models.Bounds
     mask: threat_models.Mask
 
     def at(self, w: Images) -> Images:
         """Returns the image of a point in tanh space."""
-        low, high = self.bounds
+        low, high = self._range()
         image = (low + high) / 2 + (high - low) / 2 * jnp.tanh(w)
         if self.mask is not None:
             image = jnp.where(self.mask != 0, image, self.images)
@@ -55,8 +55,15 @@ class _Problem(NamedTuple):
 
     def start(self) -> Images:
         """Returns the clean image in tanh space, approximately."""
-        low, high = self.bounds
+        low, high = self._range()
         return jnp.arctanh(_INSIDE * (2 * self.images - low - high) / (high - low))
+
+    def _range(self) -> tuple[Array, Array]:
+        low, high = self.bounds
+        return (
+            threat_models.per_example(low, self.images),
+            threat_models.per_example(high, self.images),
+        )
 
 
 class _Found(NamedTuple):
@@ -103,7 +110,9 @@ class CarliniWagnerL2:
     Attributes:
         num_searches: Values of the constant c that are tried.
         num_steps: Adam steps for each.
-        learning_rate: Of Adam, in tanh space.
+        learning_rate: Of Adam, in tanh space. One step moves a mid-range pixel by about
+            half of it times the pixel range; distances below the length of such a step
+            over all pixels come out a few percent too long.
         initial_const: First value of c, in squared pixels per unit of logits.
         confidence: Margin, in units of logits, by which the wrong class must lead for a
             success to count in the search (kappa).
@@ -181,15 +190,14 @@ class CarliniWagnerL2:
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
-        low, high = (threat_models.per_example(bound, images) for bound in bounds)
         radius = jnp.asarray(jnp.inf if epsilon is None else epsilon, images.dtype)
-        problem = _Problem(logits_fn, images, labels, radius, (low, high), mask)
+        problem = _Problem(logits_fn, images, labels, radius, bounds, mask)
         clean = judge_clean(images, logits_fn(images), labels)
         found = self._nothing_found(clean)
         for model in (logits_fn, *(surrogates or {}).values()):
             found = self._search(problem, model, found)
         if epsilon is None:
-            return _closest(problem, found, clean)
+            return _closest(problem, found)
         return _in_ball(problem, found, prefer_closest=self.select == "closest")
 
     def _nothing_found(self, clean: Candidate) -> _Found:
@@ -312,18 +320,14 @@ def _next_constant(
     return _Search(following, lower, upper)
 
 
-def _closest(problem: _Problem, found: _Found, clean: Candidate) -> AttackResult:
+def _closest(problem: _Problem, found: _Found) -> AttackResult:
     """The minimal-distance result; falls back on the lowest margin seen."""
-    reached = jnp.isfinite(found.distance)
-    images = select(reached, found.closest, found.anywhere.images)
+    anywhere = found.anywhere
+    images = select(anywhere.success, anywhere.images, problem.images)
+    images = select(jnp.isfinite(found.distance), found.closest, images)
     result = _finish(problem, images)
-    nothing = AttackResult(
-        clean.images,
-        clean.success,
-        clean.margin,
-        jnp.full_like(found.distance, jnp.inf),
-    )
-    return select(result.success, result, nothing)
+    distance = jnp.where(result.success, result.distance, jnp.inf)
+    return result._replace(distance=distance)
 
 
 def _in_ball(problem: _Problem, found: _Found, *, prefer_closest: bool) -> AttackResult:

@@ -78,7 +78,8 @@ def steepest_ascent(gradient: Images, norm: Norm, *, mask: Mask = None) -> Image
         norm: "linf" (the sign) or "l2" (the normalised gradient).
         mask: Where pixels may change; everywhere if None.
     """
-    gradient = _masked(jnp.nan_to_num(gradient), mask)
+    # Beyond 1e30 the reciprocal in a normalization could underflow to zero.
+    gradient = _masked(jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30), mask)
     if norm == "linf":
         return jnp.sign(gradient)
     return _normalized(gradient)

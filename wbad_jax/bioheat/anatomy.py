@@ -125,41 +125,64 @@ def body_mask(body: Body, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return mask
 
 
-def skin_structure(
+def broad_pattern(
+    rng: np.random.Generator, body: Body, columns: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Draws the slow change of temperature over the trunk and the arms.
+
+    Nothing in it is narrower than 15 cm, so it can be given any amplitude without making
+    or hiding a tumour.
+
+    Args:
+        rng: Consumed alike whatever the label.
+        body: The person.
+        columns: `[1, width]` of `pixel_grid`.
+        rows: `[height, 1]` of `pixel_grid`.
+
+    Returns:
+        Relative temperature of arbitrary scale, `[height, width]`.
+    """
+    x, y = (columns - body.column) / body.scale, (rows - body.row) / body.scale
+    warm_middle = rng.uniform(0.5, 1.5) * np.exp(-((x / 110) ** 2) / 2)
+    cold_arms = rng.uniform(0.0, 1.0) * np.clip((np.abs(x) - 90) / 100, 0, 1)
+    head_to_foot = rng.normal(0, 0.6) * np.sin(y / 150)
+    waves = rng.normal(0, 0.4) * np.cos(y / 75 + rng.uniform(0, 2 * np.pi))
+    return warm_middle - cold_arms + head_to_foot + waves
+
+
+def local_pattern(
     rng: np.random.Generator,
     body: Body,
     mask: np.ndarray,
     millimetres_per_pixel: float,
+    clutter: float,
 ) -> np.ndarray:
-    """Draws the pattern of warm and cool skin, before its mean and spread are set.
+    """Draws breasts, folds, armpits, veins, warm spots and the cool outline.
 
     Args:
         rng: Consumed alike whatever the label.
         body: The person.
         mask: `[height, width]` of `body_mask`.
         millimetres_per_pixel: Edge of a pixel.
+        clutter: Factor on veins and warm spots.
 
     Returns:
         Degrees Celsius relative to an arbitrary level, `[height, width]`.
     """
     columns, rows = pixel_grid(mask.shape, millimetres_per_pixel)
     x, y = (columns - body.column) / body.scale, (rows - body.row) / body.scale
-    # Neck and breastbone are warm, and so are the armpits.
-    celsius = rng.uniform(0.4, 1.2) * np.exp(
-        -((x / 45) ** 2) / 2 - np.clip(y, 0, 99) / 99
-    )
+    celsius = np.zeros(mask.shape)
     for side in (-1, 1):
         spot = ((x - side * 128) ** 2 + (y + 45) ** 2) / (2 * 22**2)
-        celsius = celsius + rng.normal(0.9, 0.2) * np.exp(-spot)
-    cooling, fold = rng.uniform(1.0, 3.0), rng.uniform(0.8, 2.0)
+        celsius += rng.normal(0.7, 0.2) * np.exp(-spot)
+    cooling, fold = rng.uniform(0.5, 1.8), rng.uniform(0.3, 1.2)
     for breast in body.breasts:
         celsius += _breast_structure(rng, breast, columns, rows, cooling, fold)
-    celsius += texture.veins(
-        rng, mask.shape, millimetres_per_pixel, _vein_origins(rng, body)
-    )
+    origins = _vein_origins(rng, body)
     regions = [(b.column, b.row, b.half_width, b.half_height) for b in body.breasts]
     regions.append((body.column, body.row - 60, 90.0, 50.0))
-    celsius += texture.warm_spots(rng, columns, rows, regions)
+    veins = texture.veins(rng, mask.shape, millimetres_per_pixel, origins)
+    celsius += clutter * (veins + texture.warm_spots(rng, columns, rows, regions))
     # Skin seen at a grazing angle emits less and has cooled from the side.
     depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
     celsius -= rng.uniform(0.5, 1.5) * np.exp(-depth * millimetres_per_pixel / 12)

@@ -56,6 +56,7 @@ class CohortSettings:
     diameter_mm: tuple[float, float] = (10.0, 20.0)
     cover_mm: float = 2.0
     max_tumour_heat: float = tissue.LOZANO_TUMOUR_HEAT[1]
+    clutter: float = 1.0
     field_celsius: float = 0.3
     field_log_slope: float = -4.4
     asymmetry_celsius: float = 0.25
@@ -174,15 +175,13 @@ def _healthy_scene(
 ) -> np.ndarray:
     """The skin and the wall behind it, blurred by the camera but free of noise."""
     pixel = settings.millimetres_per_pixel
-    structure = anatomy.skin_structure(rng, body, mask, pixel)
-    mean = rng.normal(*_BODY_MEAN)
-    # Draws below the field's own spread would leave no room for a structure.
-    spread = max(rng.normal(*_BODY_SPREAD), 0.6, 1.1 * settings.field_celsius)
+    columns, rows = anatomy.pixel_grid(mask.shape, pixel)
+    broad = anatomy.broad_pattern(rng, body, columns, rows)
+    local = anatomy.local_pattern(rng, body, mask, pixel, settings.clutter)
+    mean, spread = rng.normal(*_BODY_MEAN), rng.normal(*_BODY_SPREAD)
+    variance = spread**2 - settings.field_celsius**2
+    structure = local + _broad_amplitude(local[mask], broad[mask], variance) * broad
     structure -= structure[mask].mean()
-    structure *= (
-        math.sqrt(spread**2 - settings.field_celsius**2) / structure[mask].std()
-    )
-    columns, _ = anatomy.pixel_grid(mask.shape, pixel)
     tilt = rng.normal(0, settings.asymmetry_celsius) / 2
     structure += tilt * np.tanh((columns - body.column) / 30)
     scene = np.where(mask, mean + structure, background)
@@ -195,6 +194,20 @@ def _healthy_scene(
     # Added behind the optics: a blur before the borders would break the exact spectrum.
     field = texture.draw_field(rng, spectrum)
     return blur(scene, mask, settings.camera) + np.where(mask, field, 0.0)
+
+
+def _broad_amplitude(local: np.ndarray, broad: np.ndarray, variance: float) -> float:
+    """The factor on `broad` that gives `local + factor * broad` a variance.
+
+    Only the broad pattern is scaled: degrees of veins, spots and tumours stay what they
+    were drawn as. 0 where the local pattern varies more than that by itself.
+    """
+    (local_variance, covariance), (_, broad_variance) = np.cov(local, broad, ddof=0)
+    missing = variance - local_variance
+    if missing <= 0:
+        return 0.0
+    root = math.sqrt(covariance**2 + broad_variance * missing)
+    return (root - covariance) / broad_variance
 
 
 def _draw_tumour(

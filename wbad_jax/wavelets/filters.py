@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import functools
 
-import pywt
+import pywt  # pyright cannot see the names of its compiled modules.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Wavelet:
     rec_hi: tuple[float, ...]
 
     def __post_init__(self):
+        for field in ("dec_lo", "dec_hi", "rec_lo", "rec_hi"):
+            # Lists would not be hashable, NumPy floats would decide the dtype.
+            taps = tuple(float(tap) for tap in getattr(self, field))
+            object.__setattr__(self, field, taps)
         bank = (self.dec_lo, self.dec_hi, self.rec_lo, self.rec_hi)
         lengths = [len(taps) for taps in bank]
         if len(set(lengths)) != 1 or lengths[0] < 2 or lengths[0] % 2:
@@ -47,19 +51,19 @@ class Wavelet:
 
 def wavelist() -> list[str]:
     """Names of all wavelets that the transforms accept."""
-    return pywt.wavelist(kind="discrete")
+    return pywt.wavelist(kind="discrete")  # pyright: ignore
 
 
 @functools.cache
 def _from_pywavelets(name: str) -> Wavelet:
     try:
-        bank = pywt.Wavelet(name).filter_bank
+        bank = pywt.Wavelet(name).filter_bank  # pyright: ignore
     except ValueError:
         known = wavelist()
         close = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
         hint = f"did you mean {', '.join(close)}?" if close else f"known: {known}."
         raise ValueError(f"Unknown wavelet {name!r}: {hint}") from None
-    return Wavelet(name, *(tuple(map(float, taps)) for taps in bank))
+    return Wavelet(name, *map(tuple, bank))
 
 
 def as_wavelet(wavelet: str | Wavelet) -> Wavelet:

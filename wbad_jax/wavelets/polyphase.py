@@ -261,7 +261,7 @@ def _widen(x: jax.Array) -> jax.Array:
 
 def _same_varying_axes(*arrays: jax.Array) -> list[jax.Array]:
     """Under `jax.shard_map`, marks all arrays as varying over the same mesh axes."""
-    varying = [getattr(jax.typeof(x), "vma", frozenset()) for x in arrays]
+    varying = [jax.typeof(x).manual_axis_type.varying for x in arrays]
     union = frozenset().union(*varying)
     return [
         lax.pcast(x, tuple(union - own), to="varying") if union - own else x
@@ -297,13 +297,11 @@ def _transpose_to(other: Primitive):
 def _batch(primitive: Primitive):
     def rule(operands, dims, **params):
         count = next(
-            x.shape[d]
-            for x, d in zip(operands, dims, strict=True)
-            if d is not batching.not_mapped
+            x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None
         )
         moved = [
             jnp.broadcast_to(x, (count, *x.shape))
-            if d is batching.not_mapped
+            if d is None
             else jnp.moveaxis(x, d, 0)
             for x, d in zip(operands, dims, strict=True)
         ]
