@@ -56,7 +56,7 @@ def in_numpy(monkeypatch):
             patch.setattr(module, "lax", NumpySlicing)
         patch.setattr(polyphase._split_p, "bind", bind(polyphase._split_rule))
         patch.setattr(polyphase._merge_p, "bind", bind(polyphase._merge_rule))
-        patch.setattr(polyphase, "_same_varying_axes", lambda *x: list(x))
+        patch.setattr(polyphase, "same_varying_axes", lambda *x: list(x))
         patch.setattr("wbad_jax.wavelets.dwt.jnp", np)
         yield
 

@@ -13,22 +13,23 @@ Why sums of shifted slices: XLA's strided and transposed convolutions fall to a 
 kernel on CPU for one input channel, and are far slower than the sum.
 """
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
 from wbad_jax.wavelets import boundary
+from wbad_jax.wavelets.linear_primitive import (
+    Fence,
+    declare_transposes,
+    make_primitive,
+    same_varying_axes,
+)
 
 Taps = tuple[float, ...]
-# Keeps the compiler from fusing what makes an array into what reads it.
-Fence = Callable[[Any], Any]
 
 
 class _Pass(NamedTuple):
@@ -118,7 +119,7 @@ def synthesize(
         full if periodic else length,
         size,
     )
-    low_band, high_band = _same_varying_axes(low_band, high_band)
+    low_band, high_band = same_varying_axes(low_band, high_band)
     (signal,) = _merge_p.bind(low_band, high_band, **spec._asdict())
     return lax.slice_in_dim(signal, 0, length, axis=axis)
 
@@ -250,23 +251,9 @@ def _merge_rule(
     return [signal.astype(low_band.dtype)]
 
 
-def _no_fence(arrays):
-    return arrays
-
-
 def _widen(x: jax.Array) -> jax.Array:
     """Half-precision sums of many taps would lose half their digits."""
     return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
-
-
-def _same_varying_axes(*arrays: jax.Array) -> list[jax.Array]:
-    """Under `jax.shard_map`, marks all arrays as varying over the same mesh axes."""
-    varying = [jax.typeof(x).manual_axis_type.varying for x in arrays]
-    union = frozenset().union(*varying)
-    return [
-        lax.pcast(x, tuple(union - own), to="varying") if union - own else x
-        for x, own in zip(arrays, varying, strict=True)
-    ]
 
 
 def _resized(aval, axis: int, size: int):
@@ -285,56 +272,6 @@ def _merge_shapes(low_band, high_band, *, axis, length, **_):
     return [_resized(low_band, axis, length)]
 
 
-def _transpose_to(other: Primitive):
-    def rule(cotangents, *operands, **params):
-        del operands
-        filled = [ad.instantiate_zeros(ct) for ct in cotangents]
-        return other.bind(*_same_varying_axes(*filled), **params)
-
-    return rule
-
-
-def _batch(primitive: Primitive):
-    def rule(operands, dims, **params):
-        count = next(
-            x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None
-        )
-        moved = [
-            jnp.broadcast_to(x, (count, *x.shape))
-            if d is None
-            else jnp.moveaxis(x, d, 0)
-            for x, d in zip(operands, dims, strict=True)
-        ]
-        outputs = primitive.bind(*moved, **params)
-        return outputs, [0] * len(outputs)
-
-    return rule
-
-
-def _linear_primitive(name: str, rule, shapes) -> Primitive:
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-
-    @functools.cache
-    def compiled(spec: _Pass):
-        return jax.jit(functools.partial(rule, _no_fence, **spec._asdict()))
-
-    def fenced_rule(*operands, **params):
-        # XLA:CPU would fuse a pass into the next one and compute it anew for every tap.
-        outputs = rule(lax.optimization_barrier, *operands, **params)
-        return lax.optimization_barrier(outputs)
-
-    primitive.def_impl(lambda *args, **params: compiled(_Pass(**params))(*args))
-    primitive.def_abstract_eval(shapes)
-    free = mlir.lower_fun(functools.partial(rule, _no_fence), multiple_results=True)
-    fenced = mlir.lower_fun(fenced_rule, multiple_results=True)
-    mlir.register_lowering(primitive, free)
-    mlir.register_lowering(primitive, fenced, platform="cpu")
-    batching.primitive_batchers[primitive] = _batch(primitive)
-    return primitive
-
-
-_split_p = _linear_primitive("wavelet_split", _split_rule, _split_shapes)
-_merge_p = _linear_primitive("wavelet_merge", _merge_rule, _merge_shapes)
-ad.deflinear2(_split_p, _transpose_to(_merge_p))
-ad.deflinear2(_merge_p, _transpose_to(_split_p))
+_split_p = make_primitive("wavelet_split", _split_rule, _split_shapes)
+_merge_p = make_primitive("wavelet_merge", _merge_rule, _merge_shapes)
+declare_transposes(_split_p, _merge_p)

@@ -1,0 +1,143 @@
+"""Threshold rules against closed forms, slow NumPy twins and scikit-image."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage.restoration import _denoise as skimage_internals
+
+from wbad_jax import denoise
+from wbad_jax.denoise import threshold_rules
+
+SIGMA = 0.3
+bayes = jax.jit(denoise.bayes_threshold)
+sure = jax.jit(denoise.sure_threshold)
+
+
+def subband(signal=1.0, size=(9, 10), seed=0):
+    """A sparse signal in white noise of level `SIGMA`."""
+    rng = np.random.default_rng(seed)
+    shape = (3, *size, 2)
+    sparse = signal * rng.normal(size=shape) * (rng.uniform(size=shape) < 0.2)
+    return (sparse + SIGMA * rng.normal(size=shape)).astype(np.float32)
+
+
+def sigmas(value=SIGMA):
+    return np.full((3, 1, 1, 2), value, np.float32)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("num_pixels", [1, 64, 4096])
+def test_universal_in_closed_form(num_pixels):
+    actual = jax.jit(denoise.universal_threshold, static_argnums=1)(
+        sigmas(), num_pixels
+    )
+    expected = SIGMA * np.sqrt(2 * np.log(num_pixels))
+    np.testing.assert_allclose(actual, np.full((3, 1, 1, 2), expected), rtol=1e-6)
+
+
+def bayes_twin(coefficients, sigma):
+    """Chang, Yu and Vetterli's equations 12 to 17, for one subband."""
+    clean_variance = max(np.mean(coefficients**2) - sigma**2, 0)
+    if clean_variance == 0:
+        return np.abs(coefficients).max()
+    return sigma**2 / np.sqrt(clean_variance)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("signal", [0.0, 0.3, 3.0])
+def test_bayes_matches_a_numpy_twin(signal):
+    coefficients = subband(signal)
+    actual = bayes(coefficients, sigmas())
+    for i in range(3):
+        for channel in range(2):
+            one = coefficients[i, ..., channel].astype(np.float64)
+            # Never above the largest coefficient, where all are zeroed anyway.
+            expected = min(bayes_twin(one, SIGMA), np.abs(one).max())
+            # Where signal and noise nearly cancel, float32 leaves three digits.
+            np.testing.assert_allclose(actual[i, 0, 0, channel], expected, rtol=1e-3)
+
+
+@pytest.mark.fast
+def test_bayes_matches_scikit_image():
+    coefficients = subband(3.0)
+    actual = bayes(coefficients, sigmas())
+    for i in range(3):
+        expected = skimage_internals._bayes_thresh(coefficients[i, ..., 0], SIGMA**2)
+        np.testing.assert_allclose(actual[i, 0, 0, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.fast
+def test_bayes_takes_a_subband_weaker_than_the_noise_for_noise():
+    coefficients = subband(0.0)
+    actual = bayes(coefficients, sigmas(10 * SIGMA))
+    largest = np.abs(coefficients).max(axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(actual, largest)
+
+
+@pytest.mark.fast
+def test_bayes_without_noise_is_zero():
+    np.testing.assert_array_equal(bayes(subband(), sigmas(0.0)), 0)
+
+
+@pytest.mark.fast
+def test_bayes_gradient_against_differences(enable_x64):
+    coefficients = jnp.asarray(subband(1.0), jnp.float64)
+    sigma = jnp.asarray(sigmas(), jnp.float64)
+    check = jax.jit(lambda c, s: denoise.bayes_threshold(c, s))
+    jax.test_util.check_grads(
+        check, (coefficients, sigma), order=1, modes=("rev",), rtol=1e-5
+    )
+
+
+def risk(coefficients, sigma, threshold):
+    """Stein's estimate as Donoho and Johnstone (1995) write it, in float64."""
+    size = np.abs(coefficients.astype(np.float64))
+    noise = sigma**2
+    return (
+        size.size * noise
+        - 2 * noise * np.count_nonzero(size <= threshold)
+        + np.sum(np.minimum(size, threshold) ** 2)
+    )
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("signal", [0.0, 0.5, 3.0])
+def test_sure_is_minimal_on_a_fine_grid(signal):
+    coefficients = subband(signal)
+    actual = np.asarray(sure(coefficients, sigmas()))
+    limit = SIGMA * np.sqrt(2 * np.log(90))
+    assert np.all((actual >= 0) & (actual <= limit * (1 + 1e-6)))
+    for i in range(3):
+        for channel in range(2):
+            one = coefficients[i, ..., channel]
+            # Between coefficients the risk only grows, so the grid need not hold them.
+            best = min(risk(one, SIGMA, t) for t in np.linspace(0, limit, 2001))
+            ours = risk(one, SIGMA, float(actual[i, 0, 0, channel]))
+            # Float32 sums of some 90 terms of order sigma**2.
+            assert ours <= best + 1e-5 * one.size * SIGMA**2
+
+
+@pytest.mark.fast
+def test_sure_depends_on_the_signal():
+    """A dense signal calls for a low threshold, pure noise for a high one."""
+    noise, dense = sure(subband(0.0), sigmas()), sure(10 * subband(0.0), sigmas())
+    assert np.all(noise > 2 * dense)
+
+
+@pytest.mark.fast
+def test_sure_gradient_is_that_of_the_chosen_coefficient():
+    coefficients = subband(1.0)
+    gradient = jax.jit(jax.grad(lambda c: jnp.sum(sure(c, sigmas()))))(coefficients)
+    chosen = np.abs(coefficients) == np.asarray(sure(coefficients, sigmas()))
+    np.testing.assert_array_equal(gradient, np.where(chosen, np.sign(coefficients), 0))
+    assert np.count_nonzero(gradient)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("value", [1e-3, 0.5, 4.0, 50.0])
+def test_positive_and_its_inverse(value):
+    raw = jax.jit(threshold_rules.inverse_positive)(value)
+    np.testing.assert_allclose(np.log1p(np.exp(np.float64(raw))), value, rtol=1e-5)
+    np.testing.assert_allclose(threshold_rules.positive(raw), value, rtol=1e-5)
+    assert threshold_rules.positive(-30.0) > 0
