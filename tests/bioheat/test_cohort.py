@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import ndimage, stats
 
 from wbad_jax.bioheat import anatomy, cohort
 
@@ -124,6 +124,7 @@ def test_any_grid(shape):
     ("change", "message"),
     [
         ({"height": 4}, "8 x 8 pixels, got 4 x 64"),
+        ({"clutter": -1.0}, "clutter >= 0, got -1.0"),
         ({"contrast_celsius": (3.0, 1.0)}, "contrast_celsius, got 3.0 .. 1.0"),
         ({"depth_mm": (0.0, 1.0)}, "depth_mm, got 0.0 .. 1.0"),
         ({"diameter_mm": (50.0, 60.0)}, "no tumour of 50.0 mm fits at 20.0 mm"),
@@ -138,3 +139,20 @@ def test_tells_when_no_source_is_strong_enough():
     settings = cohort.CohortSettings(max_tumour_heat=1.0)
     with pytest.raises(ValueError, match="excess heat below 1 W/m3"):
         cohort.simulate_patient(0, 0, settings)
+
+
+def test_clutter_is_what_hides_a_tumour():
+    """Detail at the scale of tumours grows with it."""
+
+    def detail(clutter):
+        settings = dataclasses.replace(SETTINGS, clutter=clutter)
+        values = []
+        for i in range(20):
+            healthy, _, record = cohort.simulate_patient(3, i, settings)
+            inner = ndimage.binary_erosion(record.mask, iterations=4, border_value=1)
+            smooth = ndimage.gaussian_filter(healthy, 2)
+            values.append((healthy - smooth)[inner].std())
+        return np.mean(values)
+
+    assert detail(0.0) < detail(0.3) < detail(1.0)
+    assert detail(1.0) > 1.3 * detail(0.0)

@@ -130,8 +130,8 @@ def broad_pattern(
 ) -> np.ndarray:
     """Draws the slow change of temperature over the trunk and the arms.
 
-    Nothing in it is narrower than 15 cm, so it can be given any amplitude without making
-    or hiding a tumour.
+    Nothing in it is narrower than 15 cm, so it can be given any amplitude without
+    making or hiding a tumour.
 
     Args:
         rng: Consumed alike whatever the label.
@@ -184,7 +184,8 @@ def local_pattern(
     veins = texture.veins(rng, mask.shape, millimetres_per_pixel, origins)
     celsius += clutter * (veins + texture.warm_spots(rng, columns, rows, regions))
     # Skin seen at a grazing angle emits less and has cooled from the side.
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
+    padded = np.pad(mask, 1, mode="edge")
+    depth = np.asarray(ndimage.distance_transform_edt(padded))[1:-1, 1:-1]
     celsius -= rng.uniform(0.5, 1.5) * np.exp(-depth * millimetres_per_pixel / 12)
     return celsius
 

@@ -120,7 +120,9 @@ def surface_contrast_profile(
     )
     # The first end is clamped: the profile is even in the distance.
     spline = interpolate.CubicSpline(
-        table, unit / unit[0], bc_type=((1, 0.0), "not-a-knot")
+        table,
+        unit / unit[0],
+        bc_type=((1, 0.0), "not-a-knot"),  # pyright: ignore[reportArgumentType]
     )
     distance = np.asarray(axis_distance, dtype=np.float64)
     contrast = np.where(distance <= table[-1], peak * spline(distance), 0.0)

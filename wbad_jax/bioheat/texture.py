@@ -7,7 +7,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 
 _FWHM_PER_SIGMA = 2.3548
 _STEP_MM = 2.0  # along a vein; below the pixel of every supported grid
@@ -60,10 +60,10 @@ def field_power_spectrum(
 def draw_field(rng: np.random.Generator, power_spectrum: np.ndarray) -> np.ndarray:
     """Draws a stationary Gaussian field with the given spectrum, `[height, width]`."""
     white = rng.standard_normal(power_spectrum.shape)
-    modes = fft.rfft2(white) * np.sqrt(
+    modes = np.fft.rfft2(white) * np.sqrt(
         power_spectrum[:, : power_spectrum.shape[1] // 2 + 1]
     )
-    return fft.irfft2(modes, s=power_spectrum.shape)
+    return np.fft.irfft2(modes, s=power_spectrum.shape)
 
 
 def warm_spots(

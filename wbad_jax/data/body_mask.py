@@ -50,10 +50,8 @@ def find_body(celsius: np.ndarray, name: str) -> np.ndarray:
 
 
 def _largest_region(mask: np.ndarray) -> np.ndarray:
-    regions, count = ndimage.label(mask)
-    return regions == 1 + np.argmax(
-        np.bincount(regions.ravel(), minlength=count + 1)[1:]
-    )
+    regions = _label(mask)
+    return regions == 1 + np.argmax(np.bincount(regions.ravel(), minlength=2)[1:])
 
 
 def _fill_cool_skin(
@@ -61,13 +59,20 @@ def _fill_cool_skin(
 ) -> np.ndarray:
     """Fills holes whose median is nearer to the threshold than to the wall."""
     filled = np.asarray(ndimage.binary_fill_holes(mask))
-    holes, count = ndimage.label(filled & ~mask)
-    if not count or filled.all():
+    holes = _label(filled & ~mask)
+    if not holes.any() or filled.all():
         return filled
     wall = np.median(celsius[~filled])
-    medians = ndimage.median(celsius, holes, range(1, count + 1))
+    medians = ndimage.median(celsius, holes, range(1, holes.max() + 1))
     skin = 1 + np.flatnonzero(medians > (wall + threshold) / 2)
     return mask | np.isin(holes, skin)
+
+
+def _label(mask: np.ndarray) -> np.ndarray:
+    """Numbers the connected regions from 1, with 0 outside them."""
+    regions = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, output=regions)
+    return regions
 
 
 def shrink(
@@ -90,6 +95,8 @@ def shrink(
 
 
 def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return transform.resize(
-        image, shape, order=1, mode="edge", anti_aliasing=True, preserve_range=True
+    return np.asarray(
+        transform.resize(
+            image, shape, order=1, mode="edge", anti_aliasing=True, preserve_range=True
+        )
     )

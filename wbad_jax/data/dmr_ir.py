@@ -55,8 +55,14 @@ class DmrIr(tfds.core.GeneratorBasedBuilder):
       diagnosis.csv           the columns ID,Diagnosis; Healthy or Sick
     """
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    @property
+    def _config(self) -> DmrIrConfig:
         config = self.builder_config
+        assert isinstance(config, DmrIrConfig)
+        return config
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        config = self._config
         features = examples.example_features(config.height, config.width)
         return tfds.core.DatasetInfo(
             builder=self, features=tfds.features.FeaturesDict(features)
@@ -64,9 +70,7 @@ class DmrIr(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         # All files are read and checked here, before the first example is written.
-        patients = read_patients(
-            pathlib.Path(dl_manager.manual_dir), self.builder_config
-        )
+        patients = read_patients(pathlib.Path(dl_manager.manual_dir), self._config)
         return {examples.SPLIT: self._generate_examples(patients)}
 
     def _generate_examples(

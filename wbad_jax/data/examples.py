@@ -69,8 +69,10 @@ def measure_scalars(celsius: np.ndarray, mask: np.ndarray) -> dict[str, np.float
         standard deviation of the finest diagonal Haar details inside it; 0 where there
         are no such pixels.
     """
-    outside = ndimage.binary_erosion(~mask, iterations=_OUTLINE_PIXELS, border_value=1)
-    outside = outside if outside.any() else ~mask
+    outside = ~mask
+    # Towards the frame's border nothing is mixed: hence a border of ones.
+    inner = ndimage.binary_erosion(outside, iterations=_OUTLINE_PIXELS, border_value=1)
+    outside = np.asarray(inner, bool) if np.any(inner) else outside
     background = celsius[outside].mean() if outside.any() else 0.0
     return {
         "background_celsius": np.float32(background),

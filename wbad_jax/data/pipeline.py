@@ -114,7 +114,7 @@ def load(
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )
-    return _read(builder, name)
+    return _read(builder, name, tuple(config.window))
 
 
 def _find(
@@ -177,9 +177,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-def _read(builder: tfds.core.GeneratorBasedBuilder, name: str) -> Dataset:
+def _read(
+    builder: tfds.core.GeneratorBasedBuilder, name: str, window: tuple[float, float]
+) -> Dataset:
     """Decodes all examples of a prepared builder."""
-    source = builder.as_data_source(split=examples.SPLIT)
+    # TFDS hides the signature of this method behind its logging decorator.
+    source: Any = builder.as_data_source(examples.SPLIT)  # pyright: ignore
     rows: list[dict[str, Any]] = []
     for start in range(0, len(source), _CHUNK):
         rows += source.__getitems__(range(start, min(start + _CHUNK, len(source))))
@@ -195,7 +198,7 @@ def _read(builder: tfds.core.GeneratorBasedBuilder, name: str) -> Dataset:
         factual=column["factual"].astype(bool),
         background_celsius=column["background_celsius"].astype(np.float32),
         noise_celsius=column["noise_celsius"].astype(np.float32),
-        window=tuple(builder.builder_config.window),
+        window=window,
         name=name,
         version=str(builder.version),
     )

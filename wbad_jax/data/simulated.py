@@ -24,6 +24,7 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
         contrast_celsius: Range of the tumour's peak excess at the skin.
         depth_mm: Range of the depth of its centre.
         diameter_mm: Range of its diameter.
+        clutter: Factor on veins and benign warm spots.
         field_celsius: Standard deviation of the additive Gaussian field.
     """
 
@@ -35,7 +36,8 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
     contrast_celsius: tuple[float, float] = (1.0, 3.0)
     depth_mm: tuple[float, float] = (10.0, 20.0)
     diameter_mm: tuple[float, float] = (10.0, 20.0)
-    field_celsius: float = 0.3
+    clutter: float = 0.3
+    field_celsius: float = 0.1
 
     def cohort_settings(self) -> bioheat.CohortSettings:
         """The part of this config that the simulator reads."""
@@ -45,6 +47,7 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
             contrast_celsius=self.contrast_celsius,
             depth_mm=self.depth_mm,
             diameter_mm=self.diameter_mm,
+            clutter=self.clutter,
             field_celsius=self.field_celsius,
         )
 
@@ -69,8 +72,14 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
         SimulatedThermogramsConfig(name="paper", num_patients=1837, cohort_seed=3),
     ]
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    @property
+    def _config(self) -> SimulatedThermogramsConfig:
         config = self.builder_config
+        assert isinstance(config, SimulatedThermogramsConfig)
+        return config
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        config = self._config
         features = examples.example_features(config.height, config.width)
         features["tumour"] = tfds.features.Tensor(shape=(5,), dtype=np.float32)
         return tfds.core.DatasetInfo(
@@ -81,7 +90,7 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
         return {examples.SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        config = self.builder_config
+        config = self._config
         settings = config.cohort_settings()
         for patient in range(config.num_patients):
             *twins, record = bioheat.simulate_patient(

@@ -75,11 +75,11 @@ class DenoiserSettings:
             )
         if self.level < 1:
             raise ValueError(f"level must be at least 1, got {self.level}.")
-        if self.threshold < 0:
+        if not self.threshold >= 0:  # not `<`: NaN is refused too
             raise ValueError(f"threshold must not be negative, got {self.threshold}.")
-        if self.sigma is not None and self.sigma < 0:
+        if self.sigma is not None and not self.sigma >= 0:
             raise ValueError(f"sigma must not be negative, got {self.sigma}.")
-        if self.initial_scale <= 0:
+        if not self.initial_scale > 0:
             raise ValueError(
                 f"initial_scale must be positive, got {self.initial_scale}."
             )
@@ -185,7 +185,7 @@ class Denoiser(nnx.Module):
         """
         self.settings = settings
         if settings.threshold_rule == "learned":
-            universal = float(universal_threshold(jnp.ones(()), num_pixels))
+            universal = universal_threshold(jnp.ones(()), num_pixels)
             start = inverse_positive(settings.initial_scale * universal)
             self.raw_thresholds = nnx.Param(jnp.full((settings.level, 3), start))
 

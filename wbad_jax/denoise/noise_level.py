@@ -9,8 +9,6 @@ from wbad_jax.types import Images
 
 # Median of |N(0, 1)|: the 75 % quantile of the standard normal law.
 _MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
-# Each step halves the bracket; 30 reach the resolution of float32.
-_BISECTION_STEPS = 30
 
 PerChannel = Float[Array, "*batch 1 1 channels"]
 
@@ -61,22 +59,25 @@ def median_magnitude(
     magnitude = jnp.abs(coefficients)
     count = magnitude.shape[-3] * magnitude.shape[-2]
     rank = (count - 1) // 2 + 1  # of the lower middle element, counted from 1
+    # Floats above zero are ordered like their bits read as integers. On these the
+    # bisection ends at an element, however small that is beside the largest.
+    width = jnp.finfo(magnitude.dtype).bits
+    bits = jax.lax.bitcast_convert_type(
+        jax.lax.stop_gradient(magnitude), jnp.dtype(f"int{width}")
+    )
 
     def number_up_to(level):
-        return jnp.sum(magnitude <= level, axis=(-3, -2), keepdims=True)
+        return jnp.sum(bits <= level, axis=(-3, -2), keepdims=True)
 
     def halve(_, bracket):
         low, high = bracket
-        middle = 0.5 * (low + high)
+        middle = low + (high - low) // 2
         enough = number_up_to(middle) >= rank
         return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-    high = jax.lax.stop_gradient(jnp.max(magnitude, axis=(-3, -2), keepdims=True))
-    _, high = jax.lax.fori_loop(
-        0, _BISECTION_STEPS, halve, (jnp.zeros_like(high), high)
-    )
-    high = jax.lax.stop_gradient(high)
-    below = magnitude <= high
+    high = jnp.max(bits, axis=(-3, -2), keepdims=True)
+    _, high = jax.lax.fori_loop(0, width - 1, halve, (-jnp.ones_like(high), high))
+    below = bits <= high
     lower = jnp.max(jnp.where(below, magnitude, 0), axis=(-3, -2), keepdims=True)
     if count % 2:
         return lower

@@ -76,7 +76,8 @@ def garrote_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeff
     outside = jnp.abs(coefficients) > threshold
     # The inner select keeps the division away from 0: a NaN in the branch not taken
     # would still reach the gradient.
-    safe = jnp.where(outside, coefficients, 1)
+    divisible = outside & (jnp.abs(coefficients) > _smallest_divisor(coefficients))
+    safe = jnp.where(divisible, coefficients, 1)
     return jnp.where(outside, coefficients - threshold * threshold / safe, 0)
 
 
@@ -102,10 +103,16 @@ def firm_threshold(
     threshold = jnp.asarray(threshold)
     upper = 2 * threshold if upper is None else jnp.asarray(upper)
     magnitude = jnp.abs(coefficients)
-    gap = jnp.where(upper > threshold, upper - threshold, 1)
+    gap = upper - threshold
+    gap = jnp.where(gap > _smallest_divisor(coefficients), gap, 1)
     ramp = jnp.sign(coefficients) * upper * ((magnitude - threshold) / gap)
     shrunk = jnp.where(magnitude > upper, coefficients, ramp)
     return jnp.where(magnitude > threshold, shrunk, 0)
+
+
+def _smallest_divisor(coefficients: Coefficients) -> float:
+    """Below it the squared reciprocal, in the derivative of a quotient, overflows."""
+    return float(jnp.finfo(coefficients.dtype).tiny) ** 0.5
 
 
 SHRINKAGE: dict[str, Callable[[Coefficients, ArrayLike], Coefficients]] = {

@@ -139,8 +139,9 @@ def _flush(pending: list, log: MetricLog, checkpoints: Checkpoints) -> dict:
 
 
 def _keep_best(state: TrainState, score: float) -> TrainState:
-    # The later of two equal ones: its averaged parameters have seen more steps.
-    if score < float(state.best_score):
+    # The later of two equal ones: its averaged parameters have seen more steps. A score
+    # that is NaN never wins.
+    if not score >= float(state.best_score):
         return state
     return state._replace(
         best_params=jax.tree.map(jnp.copy, state.ema_params),

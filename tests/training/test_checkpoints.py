@@ -1,0 +1,82 @@
+"""Checkpoints give back what was saved, or say why not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wbad_jax import training
+
+
+def tree(offset=0.0):
+    rng = np.random.default_rng(0)
+    return {
+        "float": jnp.asarray(rng.normal(size=(3, 4)) + offset, jnp.float32),
+        "tiny": jnp.asarray([1e-45, -0.0, np.inf, 1 / 3], jnp.float32),
+        "half": jnp.asarray(rng.normal(size=5), jnp.bfloat16),
+        "int": jnp.asarray([-(2**31), 2**31 - 1], jnp.int32),
+        "bool": jnp.asarray([True, False]),
+        "nested": (jnp.zeros(()), [jnp.arange(3)]),
+    }
+
+
+def bits(leaf):
+    return np.asarray(leaf).tobytes()
+
+
+def test_round_trip_is_exact(tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() is None
+        checkpoints.save(7, tree())
+    with training.Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 7
+        abstract = jax.eval_shape(tree)
+        for like in (tree(offset=1.0), abstract):
+            restored = checkpoints.restore(like)
+            assert jax.tree.structure(restored) == jax.tree.structure(tree())
+            for got, want in zip(
+                jax.tree.leaves(restored), jax.tree.leaves(tree()), strict=True
+            ):
+                assert got.dtype == want.dtype
+                assert bits(got) == bits(want)
+
+
+def test_an_existing_step_is_not_overwritten(tmp_path):
+    with training.Checkpoints(tmp_path, max_to_keep=3) as checkpoints:
+        checkpoints.save(1, tree())
+        checkpoints.save(2, tree())
+        for step in (1, 2):
+            checkpoints.save(step, tree(offset=5.0))
+            checkpoints.wait()
+            restored = checkpoints.restore(tree(), step)
+            assert bits(restored["float"]) == bits(tree()["float"])
+
+
+def test_the_newest_steps_are_kept(tmp_path):
+    with training.Checkpoints(tmp_path, max_to_keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, tree(offset=float(step)))
+        checkpoints.wait()
+        assert checkpoints.latest_step() == 3
+        for step in (2, 3):
+            restored = checkpoints.restore(tree(), step)
+            assert bits(restored["float"]) == bits(tree(float(step))["float"])
+        assert not (tmp_path / "1").exists()
+
+
+def test_restoring_another_shape_is_an_error(tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, tree())
+        checkpoints.wait()
+        for shape in ((3, 5), (4, 4), (12,)):
+            wrong = tree() | {"float": jnp.zeros(shape)}
+            with pytest.raises(ValueError, match="shape"):
+                checkpoints.restore(wrong)
+
+
+def test_no_checkpoint_is_an_error(tmp_path):
+    with (
+        training.Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(FileNotFoundError, match=f"No checkpoint in {tmp_path}"),
+    ):
+        checkpoints.restore(tree())
