@@ -12,12 +12,8 @@ time over all threads are reported. The ratios matter, not the milliseconds.
 
 import argparse
 import collections
-import datetime
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
 import statistics
 import sys
 import time
@@ -30,6 +26,7 @@ import jaxwt
 import numpy as np
 import pywt
 
+from benchmarks.machine import describe_machine, refuse_unoptimised
 from wbad_jax import wavelets
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "wavelets.json"
@@ -39,7 +36,6 @@ LEVELS = (1, 2, 3)
 THRESHOLD = 0.1
 # Both implementations sum in single precision, in different orders.
 RELATIVE_TOLERANCE = 1e-4
-PACKAGES = ("jax", "jaxlib", "jaxwt", "PyWavelets", "numpy")
 
 
 def soft(c: jax.Array, t: jax.Array) -> jax.Array:
@@ -182,23 +178,6 @@ def summarize(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def describe_machine() -> dict[str, Any]:
-    """Versions and hardware that the numbers belong to."""
-    cpu = platform.processor()
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        models = [s for s in info.read_text().splitlines() if "model name" in s]
-        cpu = models[0].split(":")[1].strip() if models else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "device": str(jax.devices()[0]),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "date": datetime.date.today().isoformat(),
-    }
-
-
 def print_row(row: dict[str, Any]) -> None:
     """One line of the table: milliseconds of wall time, and speed-ups."""
     line = f"{row['job']:<9}{'x'.join(map(str, row['shape'])):<14}{row['wavelet']:<6}"
@@ -226,13 +205,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark, prints a table and writes the JSON file."""
     options = parse_arguments(argv)
-    flags = os.environ.get("XLA_FLAGS", "") + str(
-        os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "")
-    )
-    if "optimization_level" in flags or flags.endswith("1"):
-        print(
-            "Compiler optimization is switched off: unset XLA_FLAGS.", file=sys.stderr
-        )
+    if refuse_unoptimised():
         return 2
     cases = [(s, n, k) for s in SHAPES for n in NAMES for k in LEVELS]
     if options.smoke:

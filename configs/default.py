@@ -25,6 +25,8 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     config.data.test_fraction = 0.25
     config.data.validation_fraction = 0.15
     config.data.split_seed = 0
+    # Train on both twins of a patient where there are twins, or on the factual one.
+    config.data.train_on_twins = True
     config.data.max_examples = placeholder(int)  # per split; smoke tests use it
 
     config.attack = ml_collections.ConfigDict()  # the threat model
@@ -57,11 +59,15 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     config.arm = ml_collections.ConfigDict()
     config.arm.undefended = _arm("standard", denoise=False)
     config.arm.denoise = _arm("standard", denoise=True)
+    config.arm.denoise_frozen = _arm("standard", denoise=True)
+    config.arm.denoise_frozen.num_steps = 0
+    config.arm.denoise_frozen.init_from = "undefended"
     config.arm.adversarial = _arm("adversarial", denoise=False)
     config.arm.wbad = _arm("wbad", denoise=True)
 
     config.training = ml_collections.ConfigDict()
     config.training.batch_size = 64
+    config.training.random_flip = True  # left to right; changes no label
     config.training.learning_rate = 2e-3
     config.training.threshold_learning_rate = placeholder(float)
     config.training.warmup_fraction = 0.05
@@ -111,6 +117,8 @@ def shrink_for_smoke(config: ml_collections.ConfigDict) -> None:
     """Turn any config into one that exercises all its parts in half a minute."""
     if config.data.builder.startswith("simulated_thermograms"):
         config.data.builder = "simulated_thermograms/tiny"
+    # Train on both twins of a patient where there are twins, or on the factual one.
+    config.data.train_on_twins = True
     config.data.max_examples = 16
     config.model.widths = (8, 16)
     for arm in config.arms:

@@ -22,9 +22,10 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     default.check_mode(mode)
     config.name = "quickstart"
     config.data.builder = "simulated_thermograms/quickstart"
-    config.arm.undefended.num_steps = 250
-    config.arm.wbad.num_steps = 250
-    config.training.pgd.num_steps = 5
+    config.arm.undefended.num_steps = 300
+    config.arm.wbad.num_steps = 200
+    config.training.pgd.num_steps = 4
+    config.training.cw.num_steps = 4
     config.evaluation.graybox_confidences = (1.0,)
     if mode == "smoke":
         default.shrink_for_smoke(config)

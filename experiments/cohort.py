@@ -18,11 +18,11 @@ _DEFAULT_L2_RATIO = 8.0
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """One division of the patients; all parts hold factual examples.
+    """One division of the patients; parts hold factual examples unless they say so.
 
     Attributes:
         name: Prefix of run names, "" for a single split.
-        train: To fit.
+        train: To fit; both twins of each patient if the config wants them.
         validation: To choose checkpoints.
         test: To report on.
         test_pairs: Both twins of every test patient; equal to `test` without twins.
@@ -85,8 +85,12 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     def factual(rows: np.ndarray) -> np.ndarray:
         return _balanced(dataset, rows[dataset.factual[rows]], limit)
 
+    def with_twins(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        return rows[np.isin(dataset.patient_ids[rows], dataset.patient_ids[chosen])]
+
     train, test = factual(part["train"]), factual(part["test"])
-    patients = np.isin(dataset.patient_ids[part["test"]], dataset.patient_ids[test])
+    if config.data.train_on_twins:
+        train = with_twins(part["train"], train)
     baselines = {}
     if config.evaluation.baselines:
         for feature in data.BASELINE_FEATURES:
@@ -98,7 +102,7 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
         train=dataset.subset(train),
         validation=dataset.subset(factual(part["validation"])),
         test=dataset.subset(test),
-        test_pairs=dataset.subset(part["test"][patients]),
+        test_pairs=dataset.subset(with_twins(part["test"], test)),
         budgets=budgets,
         baselines=baselines,
     )

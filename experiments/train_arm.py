@@ -134,7 +134,12 @@ def _run(
         return training.run_training(
             state,
             train_step=train_step,
-            batch_at=batch_sampler(train, config.training.batch_size, config.seed),
+            batch_at=batch_sampler(
+                train,
+                config.training.batch_size,
+                config.seed,
+                random_flip=config.training.random_flip,
+            ),
             validate=_validator(arm, config, validation, budgets, key),
             key=key,
             budgets={norm: jnp.float32(size) for norm, size in budgets.items()},
@@ -146,21 +151,43 @@ def _run(
         )
 
 
-def batch_sampler(dataset: Dataset, size: int, seed: int) -> Callable[[int], Batch]:
+def batch_sampler(
+    dataset: Dataset, size: int, seed: int, *, random_flip: bool = False
+) -> Callable[[int], Batch]:
     """From a step to its batch: shuffled anew each epoch, a pure function of the step.
 
+    The examples of one patient go together: where both twins of each patient are
+    trained on, they meet in one batch, and their difference is the tumour alone.
+
     Args:
-        dataset: Examples to draw from.
+        dataset: Examples to draw from, ordered by patient, as many for each.
         size: Examples a batch; a set smaller than that is repeated within a batch.
         seed: Of the shuffles.
+        random_flip: Whether to mirror half of the patients left to right, which
+            changes no label.
+
+    Raises:
+        ConfigError: If `size` is not a multiple of the examples of a patient.
     """
-    order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().repeat()
-    order = order.batch(size)
+    patients = len(np.unique(dataset.patient_ids))
+    each = len(dataset) // patients
+    if size % each:
+        raise ConfigError(
+            f"training.batch_size must be a multiple of {each}, the number of examples "
+            f"of a patient, got {size}."
+        )
+    order = grain.MapDataset.range(patients).seed(seed).shuffle().repeat()
+    order = order.batch(size // each)
     weights = np.ones(size, np.float32)
 
     def batch_at(step: int) -> Batch:
-        rows = order[step]
-        return Batch(dataset.images[rows], dataset.labels[rows], weights)
+        rows = (order[step][:, None] * each + np.arange(each)).ravel()
+        images = dataset.images[rows]
+        if random_flip:
+            flips = np.random.default_rng((seed, step)).random(size // each) < 0.5
+            flips = np.repeat(flips, each)[:, None, None, None]
+            images = np.where(flips, images[:, :, ::-1], images)
+        return Batch(images, dataset.labels[rows], weights)
 
     return batch_at
 

@@ -64,14 +64,15 @@ def test_the_newest_steps_are_kept(tmp_path):
         assert not (tmp_path / "1").exists()
 
 
-def test_restoring_another_shape_is_an_error(tmp_path):
+@pytest.mark.parametrize("shape", [(3, 5), (4, 4), (12,)])
+def test_restoring_another_shape_is_an_error(shape, tmp_path):
+    # One array alone: Orbax leaves the reads of others behind when one fails, and
+    # Python complains of them at some later time.
     with training.Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, tree())
+        checkpoints.save(1, {"x": jnp.ones((3, 4))})
         checkpoints.wait()
-        for shape in ((3, 5), (4, 4), (12,)):
-            wrong = tree() | {"float": jnp.zeros(shape)}
-            with pytest.raises(ValueError, match="shape"):
-                checkpoints.restore(wrong)
+        with pytest.raises(ValueError, match="shape"):
+            checkpoints.restore({"x": jnp.zeros(shape)})
 
 
 def test_no_checkpoint_is_an_error(tmp_path):

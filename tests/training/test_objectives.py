@@ -1,4 +1,4 @@
-"""Objectives against cross-entropies computed by hand, with attacks made of one line."""
+"""Objectives against cross-entropies by hand, with attacks made of one line."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ RTOL = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Stub:
-    """Adversarial images by a formula: `(logits_fn, key, images, epsilon) -> images`."""
+    """Adversarial images by a formula of `(logits_fn, key, images, epsilon)`."""
 
     formula: Callable
     norm: str = "linf"

@@ -30,7 +30,7 @@ class DmrIrConfig(tfds.core.BuilderConfig):
         width: Pixels of the stored image.
         window: Temperatures mapped to 0 and 1, degrees Celsius. 20..36 would clip half
             of the sick and an eighth of the healthy matrices, and so tell the label.
-        mask_background: Set everything outside the body to the lower end. The room's
+        mask_background: Set everything outside the body to a constant. The room's
             temperature alone tells the label.
         matrix_shape: Rows and columns that each file must have.
     """

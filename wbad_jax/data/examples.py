@@ -15,6 +15,8 @@ from wbad_jax.bioheat import camera
 LABEL_NAMES = ("healthy", "tumour")
 # The one TFDS split of every builder ("all" is reserved); parts are made by patient.
 SPLIT = "patients"
+# Pixel value outside the body.
+OUTSIDE = 0.5
 # Of a Gaussian: median absolute deviation over standard deviation.
 _MAD_PER_SIGMA = 0.6745
 # Pixels next to the outline mix body and wall.
@@ -47,13 +49,16 @@ def image_features(
 
     Args:
         celsius: `[height, width]`.
-        mask: Pixels to keep, `[height, width]` bool; the rest becomes the lower end.
+        mask: Pixels to keep, `[height, width]` bool; the rest becomes the middle of
+            the window, a constant near skin temperature: at the lower end the outline
+            would be the strongest edge of every image by far, and a network with
+            normalisation layers learns little else.
         window: Lowest and highest temperature, degrees Celsius.
 
     Returns:
         `image`, `[height, width, 1]` uint16.
     """
-    fraction = np.where(mask, camera.to_window(celsius, window), 0.0)
+    fraction = np.where(mask, camera.to_window(celsius, window), OUTSIDE)
     return {"image": camera.quantise(fraction)[..., None]}
 
 

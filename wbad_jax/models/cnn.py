@@ -6,7 +6,7 @@ from flax import nnx
 
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import conv3x3
-from wbad_jax.types import Logits
+from wbad_jax.types import Logits, Params
 
 
 class ResidualBlock(nnx.Module):
@@ -89,6 +89,6 @@ def group_norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
     return nnx.GroupNorm(channels, num_groups=None, group_size=size, rngs=rngs)
 
 
-def num_parameters(params) -> int:
+def num_parameters(params: Params) -> int:
     """Count the numbers in a tree of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -5,7 +5,7 @@ it, so a process killed in the middle of a save leaves the earlier steps intact.
 """
 
 import pathlib
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -37,7 +37,7 @@ class Checkpoints:
         """The newest complete step, or None."""
         return self._manager.latest_step()
 
-    def save(self, step: int, state) -> None:
+    def save(self, step: int, state: Any) -> None:
         """Save `state` as `step`, unless that step is there already."""
         if step != self.latest_step():
             self._manager.save(step, args=ocp.args.StandardSave(state))

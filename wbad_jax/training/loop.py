@@ -139,12 +139,14 @@ def _flush(pending: list, log: MetricLog, checkpoints: Checkpoints) -> dict:
 
 
 def _keep_best(state: TrainState, score: float) -> TrainState:
+    # Rounded like the score it is compared with, or equal ones would differ.
+    rounded = jnp.asarray(score, jnp.float32)
     # The later of two equal ones: its averaged parameters have seen more steps. A score
     # that is NaN never wins.
-    if not score >= float(state.best_score):
+    if not rounded >= state.best_score:
         return state
     return state._replace(
         best_params=jax.tree.map(jnp.copy, state.ema_params),
-        best_score=jnp.asarray(score, jnp.float32),
+        best_score=rounded,
         best_step=jnp.copy(state.step),
     )

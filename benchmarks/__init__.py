@@ -1,0 +1,1 @@
+"""Benchmarks: one script a comparison; `results/` holds the quoted runs."""

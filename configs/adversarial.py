@@ -1,0 +1,27 @@
+"""Adversarial training without denoiser (Madry et al. 2018).
+
+Starts from the undefended network. Threat model: Linf, epsilon = 0.25 °C.
+
+    python -m experiments.train --config=configs/adversarial.py
+
+A half-minute version:
+
+    python -m experiments.train --config=configs/adversarial.py:smoke
+
+Result: not measured yet.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """The config; `mode` is "full" or "smoke"."""
+    default.check_mode(mode)
+    config = default.get_config()
+    config.name = "adversarial"
+    config.arms = ("undefended", "adversarial")
+    if mode == "smoke":
+        default.shrink_for_smoke(config)
+    return config

@@ -1,0 +1,29 @@
+"""The denoiser alone, in two forms.
+
+Arm `denoise_frozen` puts the denoiser before the undefended weights; arm `denoise`
+trains a network behind it. No adversarial training. Threat model: Linf, epsilon =
+0.25 °C, graybox and white box.
+
+    python -m experiments.train --config=configs/denoise_only.py
+
+A half-minute version:
+
+    python -m experiments.train --config=configs/denoise_only.py:smoke
+
+Result: not measured yet.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """The config; `mode` is "full" or "smoke"."""
+    default.check_mode(mode)
+    config = default.get_config()
+    config.name = "denoise_only"
+    config.arms = ("undefended", "denoise_frozen", "denoise")
+    if mode == "smoke":
+        default.shrink_for_smoke(config)
+    return config

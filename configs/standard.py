@@ -1,0 +1,28 @@
+"""The undefended network: standard training, no denoiser.
+
+Threat model of the evaluation: Linf, epsilon = 0.25 °C, white box. The simulated cohort
+of 1,837 patients. Its workdir serves other runs as `config.evaluation.surrogate`.
+
+    python -m experiments.train --config=configs/standard.py
+
+A half-minute version:
+
+    python -m experiments.train --config=configs/standard.py:smoke
+
+Result: not measured yet.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """The config; `mode` is "full" or "smoke"."""
+    default.check_mode(mode)
+    config = default.get_config()
+    config.name = "standard"
+    config.arms = ("undefended",)
+    if mode == "smoke":
+        default.shrink_for_smoke(config)
+    return config

@@ -1,0 +1,31 @@
+"""WBAD: adversarial training behind the wavelet denoiser, and its parts.
+
+All four arms: undefended, denoise only, adversarial only, WBAD. Threat model: Linf,
+epsilon = 0.25 °C, graybox and white box. Wavelet, levels, threshold rule, budgets and
+mix of the published run are not public (Shamshiri, Liu and Sohn 2025): all are choices
+made here, in this config and `default.py`.
+
+    python -m experiments.train --config=configs/wbad.py
+
+A half-minute version:
+
+    python -m experiments.train --config=configs/wbad.py:smoke
+
+Result: not measured yet.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """The config; `mode` is "full" or "smoke"."""
+    default.check_mode(mode)
+    config = default.get_config()
+    config.name = "wbad"
+    config.arms = ("undefended", "denoise", "adversarial", "wbad")
+    config.evaluation.sets = ("test", "test_pairs")
+    if mode == "smoke":
+        default.shrink_for_smoke(config)
+    return config

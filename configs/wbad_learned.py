@@ -1,0 +1,32 @@
+"""WBAD with learned thresholds.
+
+One threshold a level and orientation, trained with the network, as multiples of the
+noise level of each image, starting at a third of the universal threshold. Threat model:
+Linf, epsilon = 0.25 °C, graybox and white box.
+
+    python -m experiments.train --config=configs/wbad_learned.py
+
+A half-minute version:
+
+    python -m experiments.train --config=configs/wbad_learned.py:smoke
+
+Result: not measured yet.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+    """The config; `mode` is "full" or "smoke"."""
+    default.check_mode(mode)
+    config = default.get_config()
+    config.name = "wbad_learned"
+    config.arms = ("undefended", "wbad")
+    config.denoiser.threshold_rule = "learned"
+    config.denoiser.initial_scale = 0.33
+    config.training.threshold_learning_rate = 2e-2
+    if mode == "smoke":
+        default.shrink_for_smoke(config)
+    return config
