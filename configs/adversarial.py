@@ -1,6 +1,6 @@
 """Adversarial training without denoiser (Madry et al. 2018).
 
-Starts from the undefended network. Threat model: Linf, epsilon = 0.25 °C.
+Starts from the undefended network. Threat model: Linf, epsilon = 0.125 °C.
 
     python -m experiments.train --config=configs/adversarial.py
 

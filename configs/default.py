@@ -31,7 +31,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
 
     config.attack = ml_collections.ConfigDict()  # the threat model
     config.attack.epsilon = placeholder(float)
-    config.attack.epsilon_celsius = 0.25
+    config.attack.epsilon_celsius = 0.125
     # L2 radius as a multiple of epsilon. Unset: the median over training patients of
     # |s|_2 / |s|_inf, s = difference of a patient's twins, so that both norms buy the
     # same share of a lesion; 8 where there are no twins.
@@ -92,7 +92,7 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     config.evaluation.attacks = ("fgsm", "pgd", "cw")
     config.evaluation.epsilon_multiples = (1.0,)
     config.evaluation.pgd = dict(num_steps=20, restarts=2)
-    config.evaluation.cw = dict(num_searches=5, num_steps=50, learning_rate=2e-3)
+    config.evaluation.cw = dict(num_searches=5, num_steps=50, learning_rate=1e-3)
     # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
     config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
     # Other backward passes of the denoiser that adaptive attacks also follow.

@@ -2,7 +2,7 @@
 
 Arm `denoise_frozen` puts the denoiser before the undefended weights; arm `denoise`
 trains a network behind it. No adversarial training. Threat model: Linf, epsilon =
-0.25 °C, graybox and white box.
+0.125 °C, graybox and white box.
 
     python -m experiments.train --config=configs/denoise_only.py
 

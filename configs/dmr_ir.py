@@ -3,7 +3,7 @@
 Reads the raw folder of a user (`matrices/*.txt`, `diagnosis.csv`). The labels of this
 set can be guessed from the patient number, the room temperature or the sensor's noise:
 the trivial baselines stand in the results as arms `baseline:...`, and an accuracy near
-theirs says nothing about disease. Threat model: Linf, epsilon = 0.25 °C.
+theirs says nothing about disease. Threat model: Linf, epsilon = 0.125 °C.
 
     python -m experiments.train --config=configs/dmr_ir.py \
         --config.data.manual_dir=FOLDER

@@ -1,6 +1,6 @@
 """The undefended network: standard training, no denoiser.
 
-Threat model of the evaluation: Linf, epsilon = 0.25 °C, white box. The simulated cohort
+Threat model of the evaluation: Linf, epsilon = 0.125 °C, white box. The simulated cohort
 of 1,837 patients. Its workdir serves other runs as `config.evaluation.surrogate`.
 
     python -m experiments.train --config=configs/standard.py

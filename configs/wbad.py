@@ -1,7 +1,7 @@
 """WBAD: adversarial training behind the wavelet denoiser, and its parts.
 
 All four arms: undefended, denoise only, adversarial only, WBAD. Threat model: Linf,
-epsilon = 0.25 °C, graybox and white box. Wavelet, levels, threshold rule, budgets and
+epsilon = 0.125 °C, graybox and white box. Wavelet, levels, threshold rule, budgets and
 mix of the published run are not public (Shamshiri, Liu and Sohn 2025): all are choices
 made here, in this config and `default.py`.
 

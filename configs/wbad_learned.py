@@ -2,7 +2,7 @@
 
 One threshold a level and orientation, trained with the network, as multiples of the
 noise level of each image, starting at a third of the universal threshold. Threat model:
-Linf, epsilon = 0.25 °C, graybox and white box.
+Linf, epsilon = 0.125 °C, graybox and white box.
 
     python -m experiments.train --config=configs/wbad_learned.py
 

@@ -117,6 +117,25 @@ def test_sure_is_minimal_on_a_fine_grid(signal):
 
 
 @pytest.mark.fast
+def test_sure_never_exceeds_the_universal_threshold():
+    """Coefficients so spaced that the risk falls up to the largest one, at 3.1 sigma.
+
+    From one coefficient to the next with m left, it changes by m times the difference
+    of their squares less 2 sigma**2: here that difference is 1.9 sigma**2 / m.
+    """
+    count = 90
+    squares = 1.9 * np.cumsum(1 / np.arange(count, 0, -1))
+    sizes = (SIGMA * np.sqrt(squares)).astype(np.float32)
+    risks = [risk(sizes, SIGMA, size) for size in sizes]
+    assert np.all(np.diff(risks) < 0)
+    limit = SIGMA * np.sqrt(2 * np.log(count))
+    assert sizes[-1] > limit
+    one = np.random.default_rng(0).permutation(sizes).reshape(1, 9, 10, 1)
+    actual = sure(one, np.full((1, 1, 1, 1), SIGMA, np.float32))
+    assert actual.item() == sizes[sizes <= limit][-1]
+
+
+@pytest.mark.fast
 def test_sure_depends_on_the_signal():
     """A dense signal calls for a low threshold, pure noise for a high one."""
     noise, dense = sure(subband(0.0), sigmas()), sure(10 * subband(0.0), sigmas())

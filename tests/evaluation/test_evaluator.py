@@ -123,7 +123,8 @@ def test_other_parameters_keys_and_budgets_do_not_recompile(examples, key):
 @pytest.mark.fast
 def test_attacks_see_logits_in_units_of_their_typical_margin(examples, key):
     """So a classifier with larger logits is attacked with the same trade-offs."""
-    attack = attacks.CarliniWagnerL2(num_steps=10)
+    # One value of the constant: a search over it would make up for the scale.
+    attack = attacks.CarliniWagnerL2(num_steps=10, num_searches=1)
     images = []
     for scale in (1.0, 1000.0):
         params = draw_params()
@@ -131,6 +132,16 @@ def test_attacks_see_logits_in_units_of_their_typical_margin(examples, key):
         evaluator = evaluation.Evaluator(logits_fn_of, batch_size=7)
         images.append(evaluator.attack(attack, params, examples, key, 1.0).images)
     np.testing.assert_allclose(images[0], images[1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.fast
+def test_a_classifier_that_cannot_tell_images_apart(examples, key):
+    """Its typical margin is 0, by which nothing may be divided."""
+    params = jax.tree.map(jnp.zeros_like, draw_params())
+    evaluator = evaluation.Evaluator(logits_fn_of, batch_size=4)
+    attacked = evaluator.attack(attacks.FGSM(), params, examples, key, EPSILON)
+    np.testing.assert_array_equal(attacked.logits, 0)
+    assert np.all(np.isfinite(attacked.images))
 
 
 @pytest.mark.fast

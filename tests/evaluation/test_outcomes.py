@@ -79,6 +79,17 @@ def test_a_tie_that_decides_wrongly_is_worse_than_a_smaller_right_margin():
 
 
 @pytest.mark.fast
+def test_of_two_equal_margins_the_wrong_decision_is_worse():
+    """Ties go to the lower class: with label 1, one with class 0 is wrong."""
+    wrong, right = (
+        dataclasses.replace(outcome([0.0]), logits=np.array([logits]))
+        for logits in ([1.0, 1.0, 0.0], [0.0, 1.0, 1.0])
+    )
+    for order in ([wrong, right], [right, wrong]):
+        assert not evaluation.worst_case(order).correct[0]
+
+
+@pytest.mark.fast
 def test_worst_case_of_other_examples_is_refused():
     with pytest.raises(ValueError, match="same examples"):
         evaluation.worst_case([outcome([1.0]), outcome([1.0], first_id=5)])

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -235,7 +236,8 @@ def test_same_logits_without_graph_mode(tmp_path):
     logits = []
     for mode in ("true", "false"):
         path = tmp_path / f"{mode}.npy"
-        environment = os.environ | {"NNX_GRAPH_MODE": mode}
+        root = str(pathlib.Path(__file__).parents[2])
+        environment = os.environ | {"NNX_GRAPH_MODE": mode, "PYTHONPATH": root}
         subprocess.run([sys.executable, script, path], env=environment, check=True)
         logits.append(np.load(path))
     np.testing.assert_array_equal(*logits)

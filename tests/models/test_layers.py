@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax.test_util import check_grads
 
 from wbad_jax.models import layers
@@ -109,3 +110,27 @@ def test_he_normal_draws_the_numbers_of_jax(shape, key):
     actual = layers.he_normal(key, shape)
     expected = jax.nn.initializers.he_normal()(key, shape)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("group_size", [8, 2])
+def test_group_norm_matches_flax(group_size):
+    maps, cotangent = 2 * draw(2, 4, 5, 8) + 1, draw(2, 4, 5, 8, seed=1)
+    ours = layers.GroupNorm(8, group_size)
+    stock_norm = nnx.GroupNorm(
+        8, num_groups=None, group_size=group_size, rngs=nnx.Rngs(0)
+    )
+    for norm in (ours, stock_norm):
+        norm.scale[...] = jnp.linspace(0.5, 2, 8)
+        norm.bias[...] = jnp.linspace(-1, 1, 8)
+
+    def value_and_gradient(norm):
+        @jax.jit
+        def run(maps):
+            value, transpose = jax.vjp(norm, maps)
+            return value, transpose(cotangent)[0]
+
+        return run(maps)
+
+    for got, want in zip(*map(value_and_gradient, (ours, stock_norm)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)

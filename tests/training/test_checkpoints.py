@@ -41,6 +41,14 @@ def test_round_trip_is_exact(tmp_path):
                 assert bits(got) == bits(want)
 
 
+def test_wait_returns_when_all_is_on_disk(tmp_path):
+    """Saving is asynchronous: without `wait`, the folder would come later."""
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(4, {"x": jnp.ones((2048, 1024))})
+        checkpoints.wait()
+        assert (tmp_path / "4").is_dir()
+
+
 def test_an_existing_step_is_not_overwritten(tmp_path):
     with training.Checkpoints(tmp_path, max_to_keep=3) as checkpoints:
         checkpoints.save(1, tree())

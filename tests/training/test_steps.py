@@ -186,6 +186,25 @@ def test_robust_eval_step_counts_wrong_in_either(key):
     np.testing.assert_array_equal(robust, [1, 0, 0, 1, 0, 0])
 
 
+@pytest.mark.fast
+def test_robust_eval_step_does_not_trust_the_attack_on_wrong_images(key):
+    """An attack without success leaves the clean verdict."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Timid:
+        norm: str = "linf"
+
+        def __call__(self, logits_fn, key, images, labels, *, epsilon, **_):
+            zeros = jnp.zeros(labels.shape)
+            return attacks.AttackResult(images, zeros > 0, zeros, zeros)
+
+    step = training.make_robust_eval_step(logits_fn_of, Timid())
+    batch = batch_at(0)._replace(labels=np.array([0, 1, 0, 1, 0, 1], np.int32))
+    clean, robust = step(initial_params(), batch, key, 0.1)
+    assert 0 < np.sum(clean) < 6
+    np.testing.assert_array_equal(robust, clean)
+
+
 ROBUST_ACCURACY, EPSILON = 0.85, 0.1
 
 

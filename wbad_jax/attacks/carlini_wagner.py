@@ -58,12 +58,8 @@ class _Problem(NamedTuple):
         low, high = self._range()
         return jnp.arctanh(_INSIDE * (2 * self.images - low - high) / (high - low))
 
-    def _range(self) -> tuple[Array, Array]:
-        low, high = self.bounds
-        return (
-            threat_models.per_example(low, self.images),
-            threat_models.per_example(high, self.images),
-        )
+    def _range(self) -> tuple[Array, ...]:
+        return tuple(threat_models.per_example(b, self.images) for b in self.bounds)
 
 
 class _Found(NamedTuple):

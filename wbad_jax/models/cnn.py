@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wbad_jax.models.features import FeatureImages
-from wbad_jax.models.layers import conv3x3
+from wbad_jax.models.layers import GroupNorm, conv3x3
 from wbad_jax.types import Logits, Params
 
 
@@ -17,9 +17,9 @@ class ResidualBlock(nnx.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, rngs: nnx.Rngs):
-        self.norm1 = group_norm(inputs, rngs)
+        self.norm1 = group_norm(inputs)
         self.conv1 = conv3x3(inputs, outputs, stride=stride, rngs=rngs)
-        self.norm2 = group_norm(outputs, rngs)
+        self.norm2 = group_norm(outputs)
         self.conv2 = conv3x3(outputs, outputs, rngs=rngs)
         reshapes = stride > 1 or inputs != outputs
         self.shortcut = (
@@ -70,7 +70,7 @@ class ResidualCNN(nnx.Module):
                 channels = before if block == 0 else width
                 stages.append(ResidualBlock(channels, width, stride=stride, rngs=rngs))
         self.blocks = nnx.List(stages)
-        self.norm = group_norm(widths[-1], rngs)
+        self.norm = group_norm(widths[-1])
         self.head = nnx.Linear(2 * widths[-1], num_classes, rngs=rngs)
 
     def __call__(self, features: FeatureImages) -> Logits:
@@ -79,14 +79,24 @@ class ResidualCNN(nnx.Module):
         for block in self.blocks:
             maps = block(maps)
         maps = nnx.relu(self.norm(maps))
-        pooled = [jnp.mean(maps, axis=(1, 2)), jnp.max(maps, axis=(1, 2))]
+        pooled = [jnp.mean(maps, axis=(1, 2)), _max_pool(maps)]
         return self.head(jnp.concatenate(pooled, axis=-1))
 
 
-def group_norm(channels: int, rngs: nnx.Rngs) -> nnx.GroupNorm:
-    """Group normalisation with groups of 8 channels, or fewer where 8 do not fit."""
-    size = next(size for size in (8, 4, 2, 1) if channels % size == 0)
-    return nnx.GroupNorm(channels, num_groups=None, group_size=size, rngs=rngs)
+def _max_pool(maps):
+    """Maximum over height and width, differentiated by position, not by value.
+
+    The gradient of `jnp.max` looks for elements equal to the maximum. XLA may compute
+    the maps a second time for that, rounded differently: none is found, and it is NaN.
+    """
+    flat = maps.reshape(len(maps), -1, maps.shape[-1])
+    position = jnp.argmax(jax.lax.stop_gradient(flat), axis=1, keepdims=True)
+    return jnp.take_along_axis(flat, position, axis=1)[:, 0]
+
+
+def group_norm(channels: int) -> GroupNorm:
+    """Normalisation over groups of 8 channels, or fewer where 8 do not fit."""
+    return GroupNorm(channels, next(n for n in (8, 4, 2, 1) if channels % n == 0))
 
 
 def num_parameters(params: Params) -> int:
