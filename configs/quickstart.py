@@ -23,10 +23,10 @@ def get_config(mode: str = "full") -> ml_collections.ConfigDict:
     config.name = "quickstart"
     config.data.builder = "simulated_thermograms/quickstart"
     config.data.test_fraction = 0.175  # 210 patients
-    # 12 epsilon is still a sixth of a typical lesion's norm, and more than the undefended
+    # 16 epsilon is a fifth of a typical lesion's norm, and more than the undefended
     # network bears; 4 epsilon, the ratio of the lesions' own norms, is not.
-    config.attack.l2_ratio = 12.0
-    config.arm.undefended.num_steps = 300
+    config.attack.l2_ratio = 16.0
+    config.arm.undefended.num_steps = 250
     config.arm.wbad.num_steps = 200
     config.training.learning_rate = 4e-3
     config.training.pgd.num_steps = 4

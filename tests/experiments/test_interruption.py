@@ -1,0 +1,103 @@
+"""Killed, terminated and resumed runs end as if nothing had happened."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from experiments.train import train_and_evaluate
+from wbad_jax.training import read_metrics
+
+STEPS = 16
+ARGUMENTS = (
+    "--config=configs/quickstart.py:smoke",
+    f"--config.arm.undefended.num_steps={STEPS}",
+    f"--config.arm.wbad.num_steps={STEPS}",
+    "--config.training.log_every=1",
+    "--config.evaluation.attacks=('fgsm',)",
+)
+TIMEOUT = 180
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data_dir, tmp_path_factory):
+    """Digests of the parameters of a run that nothing disturbed."""
+    from configs import quickstart
+
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    config = quickstart.get_config("smoke")
+    for arm in config.arms:
+        config.arm[arm].num_steps = STEPS
+    config.training.log_every = 1
+    config.evaluation.attacks = ("fgsm",)
+    config.data.data_dir = str(data_dir / "wbad_jax" / "data")
+    train_and_evaluate(config.lock(), workdir)
+    return digests(workdir)
+
+
+def digests(workdir):
+    return json.loads((workdir / "results.json").read_text())["meta"][
+        "parameters_sha256"
+    ]
+
+
+def wait_for_step(process, workdir, run, step):
+    """Block until a run has logged a step; fail if it ends before."""
+    deadline = time.monotonic() + TIMEOUT
+    path = workdir / "metrics.jsonl"
+    while time.monotonic() < deadline:
+        if path.exists():
+            lines = read_metrics(path)
+            if any(line["run"] == run and line["step"] >= step for line in lines):
+                return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    pytest.fail(f"{run} did not reach step {step} in {TIMEOUT} s")
+
+
+def test_killed_three_times_ends_with_the_same_bits(command, uninterrupted, tmp_path):
+    rng = np.random.default_rng()
+    arguments = (*ARGUMENTS, f"--workdir={tmp_path}")
+    kills = sorted(rng.integers(1, STEPS, 3).tolist())
+    for run, step in zip(("undefended", "wbad", "wbad"), kills, strict=True):
+        process = command("train", *arguments)
+        wait_for_step(process, tmp_path, run, step)
+        process.send_signal(signal.SIGKILL)
+        process.wait(TIMEOUT)
+        assert not (tmp_path / "results.json").exists()
+    process = command("train", *arguments)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert digests(tmp_path) == uninterrupted, f"killed after steps {kills}"
+    # Each step of each arm stands in the log once, though some were run twice.
+    training = [
+        (line["run"], line["step"])
+        for line in read_metrics(tmp_path / "metrics.jsonl")
+        if "loss" in line
+    ]
+    assert sorted(training) == sorted(set(training))
+    assert len(training) == 2 * STEPS
+
+
+def test_sigterm_saves_and_exits_cleanly(command, uninterrupted, tmp_path):
+    arguments = (*ARGUMENTS, f"--workdir={tmp_path}")
+    process = command("train", *arguments)
+    wait_for_step(process, tmp_path, "wbad", 3)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "stopped and saved at step" in output
+    assert "Traceback" not in errors
+    # No step is lost: what was logged last is what was saved.
+    steps = [
+        line["step"]
+        for line in read_metrics(tmp_path / "metrics.jsonl")
+        if line["run"] == "wbad"
+    ]
+    assert (tmp_path / "wbad" / "checkpoints" / str(max(steps))).is_dir()
+    process = command("train", *arguments)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert digests(tmp_path) == uninterrupted

@@ -1,0 +1,157 @@
+"""Every config runs end to end in its smoke variant, and its results are complete."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from experiments.evaluate import evaluate_run
+from experiments.run_folder import load_config
+from experiments.train import train_and_evaluate
+from wbad_jax.evaluation import read_parquet
+from wbad_jax.evaluation.report import COLUMNS
+from wbad_jax.training import read_metrics
+
+CONFIGS = {
+    "quickstart": ["undefended", "wbad"],
+    "standard": ["undefended"],
+    "denoise_only": ["undefended", "denoise_frozen", "denoise"],
+    "adversarial": ["undefended", "adversarial"],
+    "wbad": ["undefended", "denoise", "adversarial", "wbad"],
+    "wbad_learned": ["undefended", "wbad"],
+}
+
+
+def read_results(workdir):
+    text = (workdir / "results.json").read_text()
+    results = json.loads(text)
+    return results["meta"], results["rows"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_runs(name, smoke_config, tmp_path, capsys):
+    config = smoke_config(name)
+    train_and_evaluate(config, tmp_path)
+    meta, rows = read_results(tmp_path)
+
+    assert {row["arm"] for row in rows} == set(CONFIGS[name])
+    for arm in CONFIGS[name]:
+        own = [row for row in rows if row["arm"] == arm and row["set"] == "test"]
+        seen = {(row["protocol"], row["attack"]) for row in own}
+        attacks = ("fgsm", "pgd", "cw", "worst_case")
+        protocols = ("graybox", "adaptive")
+        expected = {(p, a) for p in protocols for a in attacks}
+        assert seen == expected | {("clean", "none")}
+    for row in rows:
+        assert tuple(row) == COLUMNS
+        assert row["ci_low"] <= row["accuracy"] <= row["ci_high"]
+        if row["protocol"] != "clean":
+            assert row["epsilon_celsius"] == pytest.approx(16 * row["epsilon"])
+    assert meta["headline_epsilon_celsius"] == pytest.approx(0.125)
+    assert set(meta["parameters_sha256"]) == set(CONFIGS[name])
+
+    with (tmp_path / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
+    assert "accuracy [95 % interval]" in capsys.readouterr().out
+    assert {line["run"] for line in read_metrics(tmp_path / "metrics.jsonl")} <= set(
+        CONFIGS[name]
+    )
+
+
+@pytest.fixture
+def finished(smoke_config, tmp_path):
+    config = smoke_config("quickstart")
+    train_and_evaluate(config, tmp_path)
+    return config, tmp_path
+
+
+def test_finished_run_is_left_alone(finished, capsys):
+    config, workdir = finished
+    before = (workdir / "results.json").stat().st_mtime_ns
+    capsys.readouterr()
+    train_and_evaluate(config, workdir)
+    assert "finished run" in capsys.readouterr().out
+    assert (workdir / "results.json").stat().st_mtime_ns == before
+
+
+def test_worst_case_is_the_union_of_the_attacks(finished):
+    _, workdir = finished
+    outcomes = {
+        (o.condition.arm, o.condition.protocol, o.condition.attack): o
+        for o in read_parquet(workdir / "predictions.parquet")
+    }
+    _, rows = read_results(workdir)
+    for arm in ("undefended", "wbad"):
+        union = np.logical_and.reduce(
+            [
+                outcomes[arm, "clean", "none"].correct,
+                outcomes[arm, "adaptive", "fgsm"].correct,
+                outcomes[arm, "adaptive", "pgd"].correct,
+            ]
+        )
+        (row,) = (
+            row
+            for row in rows
+            if (row["arm"], row["protocol"], row["attack"], row["norm"])
+            == (arm, "adaptive", "worst_case", "linf")
+        )
+        assert row["accuracy"] == pytest.approx(union.mean())
+
+
+def test_evaluate_again_gives_the_same_and_takes_overrides(finished, data_dir):
+    _, workdir = finished
+    meta, rows = read_results(workdir)
+    config = load_config(workdir)
+    evaluate_run(config, workdir)
+    again, rows_again = read_results(workdir)
+    drop = {"seconds"}
+    assert [{k: v for k, v in r.items() if k not in drop} for r in rows_again] == [
+        {k: v for k, v in r.items() if k not in drop} for r in rows
+    ]
+    assert again["parameters_sha256"] == meta["parameters_sha256"]
+
+    config = load_config(workdir)
+    config.evaluation.attacks = ("fgsm",)
+    config.evaluation.epsilon_multiples = (1.0, 2.0)
+    evaluate_run(config, workdir)
+    _, rows = read_results(workdir)
+    assert {row["attack"] for row in rows} == {"none", "fgsm", "worst_case"}
+    epsilons = {row["epsilon"] for row in rows if row["attack"] == "fgsm"}
+    assert len(epsilons) == 2
+
+
+def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
+    _, other = finished
+    workdir = tmp_path_factory.mktemp("graybox")
+    config = smoke_config("quickstart")
+    with config.unlocked():
+        config.seed = 5
+        config.evaluation.surrogate = str(other)
+    train_and_evaluate(config, workdir)
+    meta, rows = read_results(workdir)
+    assert meta["surrogate"] == str(other)
+    # Images crafted on another network are not this network's own worst ones.
+    own = {
+        row["protocol"]: row["median_distance"]
+        for row in rows
+        if (row["arm"], row["attack"]) == ("undefended", "pgd")
+    }
+    assert own["graybox"] > 0
+
+
+def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_path):
+    config = smoke_config("dmr_ir", **{"data.manual_dir": str(dmr_ir_folder)})
+    train_and_evaluate(config, tmp_path)
+    meta, rows = read_results(tmp_path)
+    clean = {row["arm"]: row for row in rows if row["protocol"] == "clean"}
+    baselines = ("patient_number", "background_temperature", "noise_level")
+    assert set(clean) == {"undefended", "wbad", *(f"baseline:{b}" for b in baselines)}
+    # Pooled over the folds: every patient once.
+    assert all(row["n"] == 16 and row["unit"] == "patient" for row in clean.values())
+    assert clean["baseline:patient_number"]["auc"] > 0.8
+    assert set(meta["parameters_sha256"]) == {
+        f"fold{i}/{arm}" for i in range(2) for arm in ("undefended", "wbad")
+    }
+    outcomes = read_parquet(tmp_path / "predictions.parquet")
+    assert all(len(set(o.patient_ids)) == 16 for o in outcomes)
