@@ -4,14 +4,19 @@ Epsilon may be given in pixel units (`attack.epsilon`, which wins) or in degrees
 (`attack.epsilon_celsius`). Images map a fixed window of temperature to [0, 1].
 """
 
+from typing import Any
+
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+# An `ml_collections.ConfigDict`, whose fields no type checker knows.
+Config = Any
 
-def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+
+def get_config(mode: str = "full") -> Config:
     """All fields at their defaults: the cohort of 1,837 simulated patients."""
     check_mode(mode)
-    config = ml_collections.ConfigDict()
+    config: Config = ml_collections.ConfigDict()
     config.name = "default"
     config.seed = 0
     # Trained in this order; an arm can only start from an earlier one.
@@ -113,7 +118,7 @@ def check_mode(mode: str) -> None:
         raise ValueError(f"mode must be 'full' or 'smoke', got {mode!r}.")
 
 
-def shrink_for_smoke(config: ml_collections.ConfigDict) -> None:
+def shrink_for_smoke(config: Config) -> None:
     """Turn any config into one that exercises all its parts in half a minute."""
     if config.data.builder.startswith("simulated_thermograms"):
         config.data.builder = "simulated_thermograms/tiny"
@@ -136,10 +141,10 @@ def shrink_for_smoke(config: ml_collections.ConfigDict) -> None:
     config.evaluation.graybox_confidences = (1.0,)
 
 
-def _arm(objective: str, *, denoise: bool) -> ml_collections.ConfigDict:
+def _arm(objective: str, *, denoise: bool) -> Config:
     """Settings of one arm."""
     robust = objective != "standard"
-    arm = ml_collections.ConfigDict()
+    arm: Config = ml_collections.ConfigDict()
     arm.objective = objective  # "standard", "adversarial" or "wbad"
     arm.denoise = denoise  # whether the denoiser stands before the features
     arm.num_steps = 600  # 0 takes the network of `init_from` as it is

@@ -16,12 +16,11 @@ A short version:
 Result: not published; the images may not be redistributed.
 """
 
-import ml_collections
-
 from configs import default
+from configs.default import Config
 
 
-def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+def get_config(mode: str = "full") -> Config:
     """The config; `mode` is "full" or "smoke"."""
     default.check_mode(mode)
     config = default.get_config()

@@ -11,12 +11,11 @@ A half-minute version:
     python -m experiments.train --config=configs/quickstart.py:smoke
 """
 
-import ml_collections
-
 from configs import default
+from configs.default import Config
 
 
-def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+def get_config(mode: str = "full") -> Config:
     """The config; `mode` is "full" or "smoke"."""
     config = default.get_config()
     default.check_mode(mode)

@@ -1,7 +1,8 @@
 """The undefended network: standard training, no denoiser.
 
-Threat model of the evaluation: Linf, epsilon = 0.125 °C, white box. The simulated cohort
-of 1,837 patients. Its workdir serves other runs as `config.evaluation.surrogate`.
+Threat model of the evaluation: Linf, epsilon = 0.125 °C, white box. The simulated
+cohort of 1,837 patients. Its workdir serves other runs as
+`config.evaluation.surrogate`.
 
     python -m experiments.train --config=configs/standard.py
 
@@ -12,12 +13,11 @@ A half-minute version:
 Result: not measured yet.
 """
 
-import ml_collections
-
 from configs import default
+from configs.default import Config
 
 
-def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+def get_config(mode: str = "full") -> Config:
     """The config; `mode` is "full" or "smoke"."""
     default.check_mode(mode)
     config = default.get_config()

@@ -13,12 +13,11 @@ A half-minute version:
 Result: not measured yet.
 """
 
-import ml_collections
-
 from configs import default
+from configs.default import Config
 
 
-def get_config(mode: str = "full") -> ml_collections.ConfigDict:
+def get_config(mode: str = "full") -> Config:
     """The config; `mode` is "full" or "smoke"."""
     default.check_mode(mode)
     config = default.get_config()

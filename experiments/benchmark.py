@@ -18,7 +18,9 @@ SUITES = ("wavelets", "attacks")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; the exit status of the suite's script."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], add_help=False, allow_abbrev=False
+        description="Run a benchmark against other implementations.",
+        add_help=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--suite", choices=SUITES, required=True)
     argv = sys.argv[1:] if argv is None else argv

@@ -4,10 +4,10 @@ import dataclasses
 import os
 import pathlib
 
-import ml_collections
 import numpy as np
 
-from experiments.settings import epsilon_of
+from configs.default import Config
+from experiments.settings import ConfigError, epsilon_of
 from wbad_jax import data
 from wbad_jax.data import Dataset
 from wbad_jax.evaluation import Examples
@@ -43,7 +43,7 @@ class Fold:
         return f"{self.name}/{arm}" if self.name else arm
 
 
-def load(config: ml_collections.ConfigDict) -> Dataset:
+def load(config: Config) -> Dataset:
     """Load the data set of an experiment, preparing it on first use."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     default_dir = pathlib.Path(cache) / "wbad_jax" / "data"
@@ -52,7 +52,7 @@ def load(config: ml_collections.ConfigDict) -> Dataset:
     )
 
 
-def make_folds(config: ml_collections.ConfigDict, dataset: Dataset) -> list[Fold]:
+def make_folds(config: Config, dataset: Dataset) -> list[Fold]:
     """Divide the patients as the config says: one split, or cross-validation."""
     settings = config.data
     if settings.num_folds > 1:
@@ -91,6 +91,12 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     train, test = factual(part["train"]), factual(part["test"])
     if config.data.train_on_twins:
         train = with_twins(part["train"], train)
+    each = len(train) // len(np.unique(dataset.patient_ids[train]))
+    if config.training.batch_size < 1 or config.training.batch_size % each:
+        raise ConfigError(
+            f"training.batch_size must be a multiple of {each}, the number of examples "
+            f"of a patient, got {config.training.batch_size}."
+        )
     baselines = {}
     if config.evaluation.baselines:
         for feature in data.BASELINE_FEATURES:
@@ -108,9 +114,7 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     )
 
 
-def make_budgets(
-    config: ml_collections.ConfigDict, dataset: Dataset
-) -> dict[str, float]:
+def make_budgets(config: Config, dataset: Dataset) -> dict[str, float]:
     """Linf and L2 radius in pixel units.
 
     Args:

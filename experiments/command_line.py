@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -23,17 +25,16 @@ def define_config(description: str, default: str | None = None):
 
 
 def run_command(
-    main: Callable[[Sequence[str]], None],
-    define_flags: Callable[[], None] | None = None,
+    main: Callable[[Sequence[str]], None], define_flags: Callable[[], None]
 ) -> None:
     """Parse flags and run `main`, turning expected errors into one clear line.
 
     Args:
         main: Given the arguments that are not flags.
-        define_flags: Called first; for flags that depend on the command line.
+        define_flags: Called first. Not at import: commands import each other's parts,
+            and a flag can be defined once only.
     """
-    if define_flags:
-        _guarded(lambda _: define_flags(), sys.argv)
+    _guarded(lambda _: define_flags(), sys.argv)
     # Orbax logs a dozen lines a save at level INFO.
     logging.set_verbosity(logging.WARNING)
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
@@ -41,15 +42,31 @@ def run_command(
 
 def _parse(argv: Sequence[str]) -> list[str]:
     try:
-        rest = app.parse_flags_with_usage(argv)
+        rest = flags.FLAGS(list(argv))
+    except flags.Error as error:
+        # ml_collections puts a traceback of its own between what and why.
+        lines = _text(error).strip().splitlines()
+        _fail(" ".join(dict.fromkeys([lines[0], lines[-1]])), WRONG_USE)
     except (AttributeError, KeyError) as error:
         # ml_collections names the closest field that exists.
         _fail(f"no such config field: {_text(error)}", WRONG_USE)
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
         _fail(f"the config cannot be read: {_text(error)}", WRONG_USE)
+    _check_loaded()
     if len(rest) > 1:
         _fail(f"unexpected arguments: {' '.join(rest[1:])}", WRONG_USE)
     return rest
+
+
+def _check_loaded() -> None:
+    """Fail where the config file could not be read; its flag only holds the error."""
+    config = flags.FLAGS["config"].value
+    if config is None or isinstance(config, ml_collections.ConfigDict):
+        return
+    try:
+        config.name  # noqa: B018 (raises, saying why)
+    except OSError as error:
+        _fail(" ".join(_text(error).split()), WRONG_USE)
 
 
 def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
@@ -64,18 +81,19 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         sys.exit(STOPPED)
 
 
-def required(holder: flags.FlagHolder, name: str):
+def required(name: str) -> Any:
     """The value of a flag that a command cannot do without."""
-    if holder.value is None:
+    value = flags.FLAGS[name].value
+    if value is None:
         _fail(f"--{name} is required; see --help.", WRONG_USE)
-    return holder.value
+    return value
 
 
 def _text(error: BaseException) -> str:
-    # str() of a KeyError is the repr of its message.
-    return str(error.args[0]) if error.args else repr(error)
+    """The message of an error, without the escapes of a repr inside a repr."""
+    return str(error).replace("\\n", " ").replace("\\", "").strip("'\"")
 
 
-def _fail(message: str, status: int):
+def _fail(message: str, status: int) -> NoReturn:
     print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(status)

@@ -1,7 +1,7 @@
 """Evaluate the arms of a finished run again, with other evaluation settings.
 
     python -m experiments.evaluate --workdir=runs/wbad
-    python -m experiments.evaluate --workdir=runs/wbad \
+    python -m experiments.evaluate --workdir=runs/wbad \\
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
@@ -13,10 +13,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import required, run_command
 from experiments.evaluate_arms import evaluate_fold
@@ -27,7 +27,7 @@ from experiments.train_arm import restore_arm
 from wbad_jax.types import Params
 
 
-def evaluate_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
     """Evaluate a finished run with (possibly changed) evaluation settings.
 
     Args:
@@ -47,17 +47,15 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> No
             params: dict[str, tuple[Arm, Params]] = {}
             for arm in arms:
                 earlier = {name: value for name, (_, value) in params.items()}
-                restored = restore_arm(
-                    arm, config, workdir=workdir, run=fold.run_name(arm.name),
-                    earlier=earlier,
-                )  # fmt: skip
+                run = fold.run_name(arm.name)
+                restored = restore_arm(arm, workdir=workdir, run=run, earlier=earlier)
                 params[arm.name] = (arm, restored)
             outcomes += evaluate_fold(config, fold, params, workdir)
             trained.append(params)
         summarise(config, folds, trained, outcomes, workdir)
 
 
-def _config_of_argv(argv: Sequence[str]) -> ml_collections.ConfigDict:
+def _config_of_argv(argv: Sequence[str]) -> Config:
     """Config of the run that `--workdir` names; the defaults without one (--help)."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--workdir", "-workdir", type=pathlib.Path)
@@ -65,19 +63,18 @@ def _config_of_argv(argv: Sequence[str]) -> ml_collections.ConfigDict:
     return default_config() if workdir is None else load_config(workdir)
 
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+def define_flags() -> None:
+    """Flags of this command; `--config.field=value` applies to the run's config."""
+    flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+    config_flags.DEFINE_config_dict(
+        "config", _config_of_argv(sys.argv[1:]), lock_config=True
+    )
 
 
 def main(_) -> None:
     """Entry point."""
-    workdir = pathlib.Path(required(_WORKDIR, "workdir"))
-    evaluate_run(flags.FLAGS["config"].value, workdir)
-
-
-def define_flags() -> None:
-    """Define `--config.field=value` on top of the config of the run."""
-    config = _config_of_argv(sys.argv[1:])
-    config_flags.DEFINE_config_dict("config", config, lock_config=True)
+    workdir = pathlib.Path(required("workdir"))
+    evaluate_run(required("config"), workdir)
 
 
 if __name__ == "__main__":

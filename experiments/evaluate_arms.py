@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 import jax
-import ml_collections
 import numpy as np
 
+from configs.default import Config
 from experiments import settings
 from experiments.cohort import Fold, examples_of
 from experiments.run_folder import load_config
@@ -20,7 +20,7 @@ Trained = Mapping[str, tuple[Arm, Params]]
 
 
 def evaluate_fold(
-    config: ml_collections.ConfigDict,
+    config: Config,
     fold: Fold,
     trained: Trained,
     workdir: pathlib.Path,
@@ -62,8 +62,7 @@ def _surrogate(config, fold: Fold, trained: Trained, workdir: pathlib.Path):
     if SURROGATE_ARM not in arms:
         raise settings.ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
     arm = arms[SURROGATE_ARM]
-    params = restore_arm(
-        arm, their_config, workdir=pathlib.Path(other), run=fold.run_name(arm.name),
+    params = restore_arm(arm, workdir=pathlib.Path(other), run=fold.run_name(arm.name),
         earlier={},
     )  # fmt: skip
     return arm, params

@@ -3,8 +3,7 @@
 import pathlib
 from typing import Any
 
-import ml_collections
-
+from configs.default import Config
 from experiments.cohort import Fold
 from experiments.evaluate_arms import SURROGATE_ARM, Trained
 from experiments.run_folder import provenance
@@ -15,7 +14,7 @@ from wbad_jax.models import num_parameters
 
 
 def summarise(
-    config: ml_collections.ConfigDict,
+    config: Config,
     folds: list[Fold],
     trained: list[Trained],
     outcomes: list[Outcome],

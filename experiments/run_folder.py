@@ -12,10 +12,10 @@ import subprocess
 from typing import Any
 
 import jax
-import ml_collections
 
 import wbad_jax
 from configs import default
+from configs.default import Config
 from experiments.settings import ConfigError
 
 # Where files lie may change between machines without changing the run.
@@ -49,7 +49,7 @@ def locked(workdir: pathlib.Path):
         yield
 
 
-def record_config(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def record_config(config: Config, workdir: pathlib.Path) -> None:
     """Write `config.json`, or check that the one there is of the same run.
 
     Raises:
@@ -91,7 +91,7 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is damaged: {error}.") from error
 
 
-def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+def load_config(workdir: pathlib.Path) -> Config:
     """The config of a run, ready for overrides.
 
     Raises:
@@ -110,12 +110,12 @@ def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     return config
 
 
-def default_config() -> ml_collections.ConfigDict:
+def default_config() -> Config:
     """All fields with their types and defaults, locked."""
     return default.get_config().lock()
 
 
-def to_plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def to_plain(config: Config) -> dict[str, Any]:
     """The config as JSON would give it back: dicts, lists, numbers, strings, None."""
     return json.loads(config.to_json())
 
@@ -131,7 +131,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def provenance(config: ml_collections.ConfigDict) -> dict[str, Any]:
+def provenance(config: Config) -> dict[str, Any]:
     """Versions, device, commit and seed of this process."""
     versions = {"wbad_jax": wbad_jax.__version__}
     versions |= {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
+import optax
 
+from configs.default import Config
 from wbad_jax import attacks, denoise, models, training
 from wbad_jax.attacks import Attack
 
@@ -24,12 +25,13 @@ class Arm:
     name: str
     classifier: models.Classifier
     loop: training.LoopSettings | None  # None: parameters are taken over untrained
+    optimizer: optax.GradientTransformation
     weights: Mapping[str, float]
     init_from: str
     epsilon_ramp_steps: int
 
 
-def epsilon_of(config: ml_collections.ConfigDict, window: tuple[float, float]) -> float:
+def epsilon_of(config: Config, window: tuple[float, float]) -> float:
     """Linf radius in pixel units; `attack.epsilon` wins over `attack.epsilon_celsius`.
 
     Args:
@@ -55,9 +57,7 @@ def epsilon_of(config: ml_collections.ConfigDict, window: tuple[float, float]) -
     return float(epsilon)
 
 
-def build_arms(
-    config: ml_collections.ConfigDict, image_shape: tuple[int, int, int]
-) -> list[Arm]:
+def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
     """The arms of an experiment, in the order of training.
 
     Raises:
@@ -83,7 +83,7 @@ def build_arms(
     return arms
 
 
-def _build_arm(config: ml_collections.ConfigDict, name: str, image_shape) -> Arm:
+def _build_arm(config: Config, name: str, image_shape) -> Arm:
     settings = config.arm[name]
     denoiser = (
         build(denoise.DenoiserSettings, "denoiser", config.denoiser)
@@ -93,36 +93,52 @@ def _build_arm(config: ml_collections.ConfigDict, name: str, image_shape) -> Arm
     model = build(
         models.ModelSettings, "model", config.model, image_shape=tuple(image_shape)
     )
-    rhythm = config.training
     if settings.num_steps == 0 and not settings.init_from:
         raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
-    loop = None
-    if settings.num_steps:
-        loop = build(
-            training.LoopSettings,
-            f"arm.{name}",
-            {
-                "num_steps": settings.num_steps,
-                "log_every": rhythm.log_every,
-                "eval_every": rhythm.eval_every,
-                "checkpoint_every": rhythm.checkpoint_every,
-                "select_by": settings.select_by,
-            },
-        )
     with_field = _naming(f"arm.{name}")
+    weights = with_field(
+        training.objective_weights, settings.objective, config.training.mix
+    )
+    trained = settings.num_steps != 0
     return Arm(
         name=name,
         classifier=with_field(models.Classifier, model, denoiser),
-        loop=loop,
-        weights=with_field(
-            training.objective_weights, settings.objective, config.training.mix
-        ),
+        loop=_build_loop(config, name) if trained else None,
+        optimizer=_build_optimizer(config, max(settings.num_steps, 1)),
+        weights=weights,
         init_from=settings.init_from,
         epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
     )
 
 
-def training_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
+def _build_loop(config: Config, name: str) -> training.LoopSettings:
+    rhythm, arm = config.training, config.arm[name]
+    return build(
+        training.LoopSettings,
+        f"arm.{name}",
+        {
+            "num_steps": arm.num_steps,
+            "log_every": rhythm.log_every,
+            "eval_every": rhythm.eval_every,
+            "checkpoint_every": rhythm.checkpoint_every,
+            "select_by": arm.select_by,
+        },
+    )
+
+
+def _build_optimizer(config: Config, num_steps: int):
+    names = (
+        "learning_rate",
+        "threshold_learning_rate",
+        "warmup_fraction",
+        "weight_decay",
+        "clip_norm",
+    )
+    values = {name: config.training[name] for name in names}
+    return build(training.adamw, "training", values, num_steps=num_steps)
+
+
+def training_attacks(config: Config) -> dict[str, Attack]:
     """Attacks that craft training examples, by the names used in `training.mix`."""
     return {
         "fgsm": attacks.FGSM(),
@@ -136,7 +152,7 @@ def training_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
     }
 
 
-def evaluation_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
+def evaluation_attacks(config: Config) -> dict[str, Attack]:
     """White-box attacks of the evaluation, by name.
 
     Raises:
@@ -149,7 +165,7 @@ def evaluation_attacks(config: ml_collections.ConfigDict) -> dict[str, Attack]:
     return result
 
 
-def graybox_attacks(config: ml_collections.ConfigDict) -> dict[str, list[Attack]]:
+def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
     """Attacks that craft images on a surrogate, by name.
 
     Carlini-Wagner examples of confidence 0 lie on the surrogate's boundary and would
@@ -183,7 +199,7 @@ def _naming(field: str):
     return call
 
 
-def check_evaluation(config: ml_collections.ConfigDict) -> None:
+def check_evaluation(config: Config) -> None:
     """Refuse unknown protocols and sets, and graybox without a surrogate."""
     for field, known in (("protocols", PROTOCOLS), ("sets", SETS)):
         unknown = set(config.evaluation[field]) - set(known)

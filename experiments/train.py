@@ -1,7 +1,7 @@
 """Train, attack and report: the main command.
 
     python -m experiments.train --config=configs/quickstart.py
-    python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \
+    python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \\
         --config.attack.epsilon_celsius=0.125
 
 Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
@@ -14,9 +14,9 @@ import signal
 import threading
 from collections.abc import Callable
 
-import ml_collections
 from absl import flags
 
+from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, required, run_command
 from experiments.evaluate_arms import Trained, evaluate_fold
@@ -26,15 +26,8 @@ from experiments.train_arm import train_arm
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
-_CONFIG = define_config("Experiment to run, such as configs/quickstart.py.")
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; runs/<config name> if unset."
-)
 
-
-def train_and_evaluate(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path
-) -> None:
+def train_and_evaluate(config: Config, workdir: pathlib.Path) -> None:
     """Run an experiment: data, arms in order, evaluation, results.
 
     Args:
@@ -113,12 +106,20 @@ def _stop_on_signal() -> Callable[[], bool]:
     return asked.is_set
 
 
+def define_flags() -> None:
+    """Flags of this command."""
+    define_config("Experiment to run, such as configs/quickstart.py.")
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run; runs/<config name> if unset."
+    )
+
+
 def main(_) -> None:
     """Entry point."""
-    config = required(_CONFIG, "config")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.name}")
+    config = required("config")
+    workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     train_and_evaluate(config, workdir)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, define_flags)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 import grain
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 
+from configs.default import Config
 from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, build, training_attacks
 from wbad_jax import attacks, training
@@ -21,7 +21,7 @@ from wbad_jax.types import Batch, Params
 
 def train_arm(
     arm: Arm,
-    config: ml_collections.ConfigDict,
+    config: Config,
     *,
     train: Dataset,
     validation: Dataset,
@@ -54,8 +54,8 @@ def train_arm(
         params = _take_network(params, earlier[arm.init_from])
     if arm.loop is None:
         return params
-    optimizer = _optimizer(config, arm)
-    state = jax.jit(functools.partial(training.init_state, optimizer=optimizer))(params)
+    init = functools.partial(training.init_state, optimizer=arm.optimizer)
+    state = jax.jit(init)(params)
     with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
         latest = checkpoints.latest_step()
         if latest is not None:
@@ -66,7 +66,7 @@ def train_arm(
         if latest is not None:
             print(f"{run}: resuming from step {latest}.")
         state = _run(
-            arm, config, state, optimizer, jax.random.fold_in(key, 1),
+            arm, config, state, jax.random.fold_in(key, 1),
             train=train, validation=validation, budgets=budgets, workdir=workdir,
             run=run, checkpoints=checkpoints, stop_requested=stop_requested,
         )  # fmt: skip
@@ -79,7 +79,6 @@ def train_arm(
 
 def restore_arm(
     arm: Arm,
-    config: ml_collections.ConfigDict,
     *,
     workdir: pathlib.Path,
     run: str,
@@ -93,7 +92,7 @@ def restore_arm(
     params = jax.jit(arm.classifier.init)(jax.random.key(0))
     if arm.loop is None:
         return _take_network(params, earlier[arm.init_from])
-    state = training.init_state(params, _optimizer(config, arm))
+    state = training.init_state(params, arm.optimizer)
     directory = workdir / run / "checkpoints"
     with training.Checkpoints(directory) as checkpoints:
         latest = checkpoints.latest_step()
@@ -115,7 +114,7 @@ def parameters_sha256(params: Params) -> str:
 
 
 def _run(
-    arm, config, state, optimizer, key, *,
+    arm, config, state, key, *,
     train, validation, budgets, workdir, run, checkpoints, stop_requested,
 ) -> TrainState:  # fmt: skip
     objective = training.mixture(
@@ -126,7 +125,7 @@ def _run(
     )
     train_step = training.make_train_step(
         objective,
-        optimizer,
+        arm.optimizer,
         ema_decay=config.training.ema_decay,
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
     )
@@ -161,33 +160,27 @@ def batch_sampler(
 
     Args:
         dataset: Examples to draw from, ordered by patient, as many for each.
-        size: Examples a batch; a set smaller than that is repeated within a batch.
+        size: Examples a batch, a multiple of those of a patient; a set smaller than
+            that is repeated within a batch.
         seed: Of the shuffles.
         random_flip: Whether to mirror half of the patients left to right, which
             changes no label.
-
-    Raises:
-        ConfigError: If `size` is not a multiple of the examples of a patient.
     """
     patients = len(np.unique(dataset.patient_ids))
     each = len(dataset) // patients
-    if size % each:
-        raise ConfigError(
-            f"training.batch_size must be a multiple of {each}, the number of examples "
-            f"of a patient, got {size}."
-        )
     order = grain.MapDataset.range(patients).seed(seed).shuffle().repeat()
     order = order.batch(size // each)
     weights = np.ones(size, np.float32)
 
     def batch_at(step: int) -> Batch:
-        rows = (order[step][:, None] * each + np.arange(each)).ravel()
+        rows = np.asarray(order[step])[:, None] * each + np.arange(each)
+        rows = rows.ravel()
         images = dataset.images[rows]
         if random_flip:
             flips = np.random.default_rng((seed, step)).random(size // each) < 0.5
             flips = np.repeat(flips, each)[:, None, None, None]
             images = np.where(flips, images[:, :, ::-1], images)
-        return Batch(images, dataset.labels[rows], weights)
+        return Batch(*map(jnp.asarray, (images, dataset.labels[rows], weights)))
 
     return batch_at
 
@@ -211,22 +204,6 @@ def _validator(arm, config, validation, budgets, key):
         return {"clean_accuracy": clean, "robust_accuracy": robust}
 
     return validate
-
-
-def _optimizer(config: ml_collections.ConfigDict, arm: Arm):
-    settings = config.training
-    return build(
-        training.adamw,
-        "training",
-        {
-            "learning_rate": settings.learning_rate,
-            "threshold_learning_rate": settings.threshold_learning_rate,
-            "num_steps": arm.loop.num_steps if arm.loop else 1,
-            "warmup_fraction": settings.warmup_fraction,
-            "weight_decay": settings.weight_decay,
-            "clip_norm": settings.clip_norm,
-        },
-    )
 
 
 def _take_network(params: Params, source: Params) -> Params:

@@ -41,7 +41,7 @@ MISTAKES = {
     ),
     "unknown attack": (
         {"evaluation.attacks": ("fgsm", "pdg")},
-        ["evaluation.pdg", "pdg", "known"],
+        ["evaluation.pdg", "'pdg'", "fgsm"],
     ),
     "no steps": ({"arm.wbad.num_steps": -3}, ["arm.wbad", "num_steps", "-3"]),
     "unknown protocol": (
@@ -92,7 +92,7 @@ def test_field_that_does_not_exist(command, tmp_path):
 def test_config_file_that_does_not_exist(command):
     process = command("train", "--config=configs/quikstart.py")
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 2
+    assert process.returncode != 0
     assert "quikstart" in errors
     assert "Traceback" not in errors
 

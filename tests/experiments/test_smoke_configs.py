@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from configs import quickstart
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
@@ -14,7 +16,6 @@ from wbad_jax.evaluation.report import COLUMNS
 from wbad_jax.training import read_metrics
 
 CONFIGS = {
-    "quickstart": ["undefended", "wbad"],
     "standard": ["undefended"],
     "denoise_only": ["undefended", "denoise_frozen", "denoise"],
     "adversarial": ["undefended", "adversarial"],
@@ -31,12 +32,19 @@ def read_results(workdir):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_runs(name, smoke_config, tmp_path, capsys):
-    config = smoke_config(name)
-    train_and_evaluate(config, tmp_path)
-    meta, rows = read_results(tmp_path)
+    train_and_evaluate(smoke_config(name), tmp_path)
+    assert "accuracy [95 % interval]" in capsys.readouterr().out
+    check_results(tmp_path, CONFIGS[name])
 
-    assert {row["arm"] for row in rows} == set(CONFIGS[name])
-    for arm in CONFIGS[name]:
+
+def test_quickstart_runs(trained):
+    check_results(trained[1], ["undefended", "wbad"])
+
+
+def check_results(workdir, arms):
+    meta, rows = read_results(workdir)
+    assert {row["arm"] for row in rows} == set(arms)
+    for arm in arms:
         own = [row for row in rows if row["arm"] == arm and row["set"] == "test"]
         seen = {(row["protocol"], row["attack"]) for row in own}
         attacks = ("fgsm", "pgd", "cw", "worst_case")
@@ -49,21 +57,27 @@ def test_config_runs(name, smoke_config, tmp_path, capsys):
         if row["protocol"] != "clean":
             assert row["epsilon_celsius"] == pytest.approx(16 * row["epsilon"])
     assert meta["headline_epsilon_celsius"] == pytest.approx(0.125)
-    assert set(meta["parameters_sha256"]) == set(CONFIGS[name])
-
-    with (tmp_path / "results.csv").open(newline="") as file:
+    assert set(meta["parameters_sha256"]) == set(arms)
+    with (workdir / "results.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(rows)
-    assert "accuracy [95 % interval]" in capsys.readouterr().out
-    assert {line["run"] for line in read_metrics(tmp_path / "metrics.jsonl")} <= set(
-        CONFIGS[name]
-    )
+    runs = {line["run"] for line in read_metrics(workdir / "metrics.jsonl")}
+    assert runs <= set(arms)
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory):
+    """A finished quickstart; tests work on copies."""
+    workdir = tmp_path_factory.mktemp("trained")
+    config = quickstart.get_config("smoke")
+    config.data.data_dir = str(data_dir)
+    train_and_evaluate(config.lock(), workdir)
+    return config, workdir
 
 
 @pytest.fixture
-def finished(smoke_config, tmp_path):
-    config = smoke_config("quickstart")
-    train_and_evaluate(config, tmp_path)
-    return config, tmp_path
+def finished(trained, tmp_path):
+    config, workdir = trained
+    return config, shutil.copytree(workdir, tmp_path / "run")
 
 
 def test_finished_run_is_left_alone(finished, capsys):
@@ -141,7 +155,11 @@ def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
 
 
 def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_path):
-    config = smoke_config("dmr_ir", **{"data.manual_dir": str(dmr_ir_folder)})
+    overrides = {
+        "data.manual_dir": str(dmr_ir_folder),
+        "evaluation.attacks": ("fgsm",),
+    }
+    config = smoke_config("dmr_ir", **overrides)
     train_and_evaluate(config, tmp_path)
     meta, rows = read_results(tmp_path)
     clean = {row["arm"]: row for row in rows if row["protocol"] == "clean"}

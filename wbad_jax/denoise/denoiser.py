@@ -5,7 +5,7 @@ passes too: no threshold protects against an attack confined to low frequencies.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ class DenoiserSettings:
     threshold: float = 0.0
     sigma: float | None = None
     initial_scale: float = 1.0
-    backend: str = "polyphase"
+    backend: wavelets.Backend = "polyphase"
 
     def __post_init__(self):
         wavelets.as_wavelet(self.wavelet)  # refuses an unknown name
@@ -114,11 +114,12 @@ def wavelet_denoise(
     if backward == "identity":
         denoised = wavelet_denoise(images, settings, learned)
         return images + jax.lax.stop_gradient(denoised - images)
-    transform = {
+    transform: dict[str, Any] = {
         "wavelet": settings.wavelet,
         "mode": settings.mode,
         "backend": settings.backend,
     }
+    height, width = images.shape[-3:-1]
     approx, *details = wavelets.wavedec2(images, level=settings.level, **transform)
     sigma = _sigma(details[-1].diagonal, settings)
     thresholds = detail_thresholds(details, sigma, images.shape, settings, learned)
@@ -127,7 +128,7 @@ def wavelet_denoise(
         wavelets.Details(*map(shrink, level, level_thresholds))
         for level, level_thresholds in zip(details, thresholds, strict=True)
     ]
-    return wavelets.waverec2([approx, *shrunk], shape=images.shape[-3:-1], **transform)
+    return wavelets.waverec2([approx, *shrunk], shape=(height, width), **transform)
 
 
 def detail_thresholds(

@@ -14,7 +14,7 @@ from wbad_jax.evaluation.outcomes import Outcome, worst_case
 
 Row = dict[str, Any]
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "arm",
     "set",
     "protocol",

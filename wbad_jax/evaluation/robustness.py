@@ -49,7 +49,7 @@ class Examples:
             weights = (rows < n).astype(np.float32)
             # Wrapped around: padding takes part in no result, but must be valid input.
             rows = rows % n
-            yield Batch(images[rows], self.labels[rows], weights)
+            yield Batch(*map(jnp.asarray, (images[rows], self.labels[rows], weights)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

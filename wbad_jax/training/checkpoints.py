@@ -5,12 +5,10 @@ it, so a process killed in the middle of a save leaves the earlier steps intact.
 """
 
 import pathlib
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-
-T = TypeVar("T")
 
 
 class Checkpoints:
@@ -46,7 +44,7 @@ class Checkpoints:
         """Block until all saves are on disk."""
         self._manager.wait_until_finished()
 
-    def restore(self, like: T, step: int | None = None) -> T:
+    def restore(self, like: Any, step: int | None = None) -> Any:
         """Restore a state.
 
         Args:

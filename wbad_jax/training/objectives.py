@@ -28,7 +28,7 @@ OBJECTIVES: Mapping[str, Mapping[str, float] | None] = {
 }
 
 
-def objective_weights(name: str, mix: Mapping[str, float]) -> Mapping[str, float]:
+def objective_weights(name: str, mix: Mapping[str, float]) -> dict[str, float]:
     """Weights of the versions of an example under a named objective.
 
     Args:
@@ -36,13 +36,23 @@ def objective_weights(name: str, mix: Mapping[str, float]) -> Mapping[str, float
             "wbad" (all versions in `mix`).
         mix: Weights of "wbad"; not used by the others.
 
+    Returns:
+        The positive weights, by version.
+
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, a weight is negative or all are 0.
     """
     if name not in OBJECTIVES:
         raise ValueError(f"objective must be one of {list(OBJECTIVES)}, got {name!r}.")
     preset = OBJECTIVES[name]
-    return mix if preset is None else preset
+    weights = dict(mix) if preset is None else preset
+    negative = {name: weight for name, weight in weights.items() if weight < 0}
+    if negative:
+        raise ValueError(f"Objective weights must not be negative, got {negative}.")
+    positive = {name: float(weight) for name, weight in weights.items() if weight > 0}
+    if not positive:
+        raise ValueError("At least one objective weight must be positive.")
+    return positive
 
 
 def mixture(
@@ -73,7 +83,13 @@ def mixture(
     Raises:
         ValueError: If a weight is negative, all are 0, or a name is unknown.
     """
-    versions = _check_weights(weights, attacks)
+    unknown = set(weights) - {"clean", *attacks}
+    if unknown:
+        raise ValueError(
+            f"Objective weights name {sorted(unknown)}; known are 'clean' and the "
+            f"attacks {sorted(attacks)}."
+        )
+    versions = objective_weights("wbad", weights)
     total = sum(versions.values())
 
     def objective(params: Params, key: Key, batch: Batch, budgets: Budgets):
@@ -104,24 +120,6 @@ def mixture(
         return loss, metrics
 
     return objective
-
-
-def _check_weights(
-    weights: Mapping[str, float], attacks: Mapping[str, Attack]
-) -> dict[str, float]:
-    unknown = set(weights) - {"clean", *attacks}
-    if unknown:
-        raise ValueError(
-            f"Objective weights name {sorted(unknown)}; known are 'clean' and the "
-            f"attacks {sorted(attacks)}."
-        )
-    negative = {name: weight for name, weight in weights.items() if weight < 0}
-    if negative:
-        raise ValueError(f"Objective weights must not be negative, got {negative}.")
-    versions = {name: float(weight) for name, weight in weights.items() if weight > 0}
-    if not versions:
-        raise ValueError("At least one objective weight must be positive.")
-    return versions
 
 
 def cross_entropy(logits: Logits, labels: Labels, smoothing: float = 0.0) -> PerExample:

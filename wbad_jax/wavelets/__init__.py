@@ -1,12 +1,13 @@
 """Differentiable two-dimensional wavelet transforms of batches of images."""
 
 from wbad_jax.wavelets.boundary import MODES
-from wbad_jax.wavelets.dwt import BACKENDS, Subbands, dwt2, idwt2
+from wbad_jax.wavelets.dwt import BACKENDS, Backend, Subbands, dwt2, idwt2
 from wbad_jax.wavelets.filters import Wavelet, as_wavelet, wavelist
 from wbad_jax.wavelets.multilevel import Details, dwt_max_level, wavedec2, waverec2
 
 __all__ = [
     "BACKENDS",
+    "Backend",
     "MODES",
     "Details",
     "Subbands",
