@@ -1,4 +1,4 @@
-"""Real thermograms: the DMR-IR database, by patient-disjoint cross-validation.
+r"""Real thermograms: the DMR-IR database, by patient-disjoint cross-validation.
 
 Reads the raw folder of a user (`matrices/*.txt`, `diagnosis.csv`). The labels of this
 set can be guessed from the patient number, the room temperature or the sensor's noise:

@@ -1,7 +1,7 @@
-"""Evaluate the arms of a finished run again, with other evaluation settings.
+r"""Evaluate the arms of a finished run again, with other evaluation settings.
 
     python -m experiments.evaluate --workdir=runs/wbad
-    python -m experiments.evaluate --workdir=runs/wbad \\
+    python -m experiments.evaluate --workdir=runs/wbad \
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,

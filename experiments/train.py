@@ -1,7 +1,7 @@
-"""Train, attack and report: the main command.
+r"""Train, attack and report: the main command.
 
     python -m experiments.train --config=configs/quickstart.py
-    python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \\
+    python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \
         --config.attack.epsilon_celsius=0.125
 
 Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
