@@ -183,3 +183,15 @@ def test_equal_keys_give_equal_draws(examples, key):
     )
     images = evaluator.attack(attack, draw_params(), twice, key, EPSILON).images
     assert np.max(np.abs(images[0] - images[3])) > 0
+
+
+def test_draws_follow_the_example_and_not_its_batch(examples, key):
+    attack = attacks.PGD(num_steps=1, step_size=0.01, fgsm_start=False)
+    params = draw_params()
+    images = [
+        evaluation.Evaluator(logits_fn_of, batch_size=size)
+        .attack(attack, params, examples, key, EPSILON)
+        .images
+        for size in (2, 5)
+    ]
+    np.testing.assert_allclose(images[0], images[1], atol=1e-6)

@@ -6,7 +6,9 @@ fed, the same bytes, to the defended system; no attack knows of the defence.
 """
 
 import dataclasses
+import functools
 import time
+import zlib
 from collections.abc import Callable, Mapping
 
 import jax
@@ -43,13 +45,29 @@ class Examples:
             images: Images to put in place of `self.images`.
         """
         images = self.images if images is None else images
+        for rows, weights in self._rows(size):
+            yield Batch(*map(jnp.asarray, (images[rows], self.labels[rows], weights)))
+
+    def keys(self, key: Key, size: int):
+        """Yield, for each batch, one key an example: `fold_in(key, hash of its id)`.
+
+        The draws of an example then depend neither on its neighbours nor on the size
+        of the batch, and are the same for every classifier.
+        """
+        hashes = [zlib.crc32(str(name).encode()) for name in self.example_ids]
+        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(
+            jnp.asarray(hashes, jnp.uint32)
+        )
+        for rows, _ in self._rows(size):
+            yield keys[rows]
+
+    def _rows(self, size: int):
+        """Yield the rows of each batch and their weights, 0 for padding."""
         n = len(self.labels)
         for start in range(0, n, size):
             rows = np.arange(start, start + size)
-            weights = (rows < n).astype(np.float32)
             # Wrapped around: padding takes part in no result, but must be valid input.
-            rows = rows % n
-            yield Batch(*map(jnp.asarray, (images[rows], self.labels[rows], weights)))
+            yield rows % n, (rows < n).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,8 +137,7 @@ class Evaluator:
     ) -> Attacked:
         """Attack all examples.
 
-        The key of a batch is `fold_in(key, index of the batch)`: every classifier that
-        is given the same examples, batch size and key faces the same random draws.
+        Random draws follow from `key` and the example's id alone, see `Examples.keys`.
 
         Args:
             attack: Any attack.
@@ -135,15 +152,10 @@ class Evaluator:
         start = time.perf_counter()
         results = []
         count = -(-len(examples.labels) // self._batch_size)
-        batches = tqdm(
-            examples.batches(self._batch_size),
-            total=count,
-            desc=description,
-            leave=False,
-        )
-        for index, batch in enumerate(batches):
-            batch_key = jax.random.fold_in(key, index)
-            outputs = step(params, batch, batch_key, epsilon, scale)
+        size = self._batch_size
+        pairs = zip(examples.batches(size), examples.keys(key, size), strict=True)
+        for batch, keys in tqdm(pairs, total=count, desc=description, leave=False):
+            outputs = step(params, batch, keys, epsilon, scale)
             results.append(jax.device_get(outputs))
         n = len(examples.labels)
         images, logits, distance = (
@@ -155,7 +167,7 @@ class Evaluator:
         )
 
     def _make_step(self, attack: Attack):
-        def step(params: Params, batch: Batch, key: Key, epsilon, scale):
+        def step(params: Params, batch: Batch, keys: Key, epsilon, scale):
             def scaled(logits_fn: LogitsFn) -> LogitsFn:
                 return lambda images: logits_fn(images) / scale
 
@@ -165,7 +177,7 @@ class Evaluator:
             }
             result = attack(
                 logits_fn,
-                key,
+                keys,
                 batch.images,
                 batch.labels,
                 epsilon=epsilon,
