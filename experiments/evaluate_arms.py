@@ -12,6 +12,7 @@ from experiments.cohort import Fold, examples_of
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm, stable_hash
+from wbad_jax import evaluation
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples, Outcome
 from wbad_jax.types import Params
 
@@ -167,13 +168,8 @@ def _backward_modes(arm: Arm, modes):
 def _most_confident(runs: list[Attacked], labels: np.ndarray) -> Attacked:
     """Per example, the run whose image the surrogate gets wrong by most."""
     rows = np.arange(len(labels))
-
-    def margin(run: Attacked) -> np.ndarray:
-        others = run.logits.copy()
-        others[rows, labels] = -np.inf
-        return run.logits[rows, labels] - others.max(axis=-1)
-
-    best = np.argmin(np.stack([margin(run) for run in runs]), axis=0)
+    margins = [evaluation.margins(run.logits, labels) for run in runs]
+    best = np.argmin(np.stack(margins), axis=0)
     return Attacked(
         images=np.stack([run.images for run in runs])[best, rows],
         logits=np.stack([run.logits for run in runs])[best, rows],

@@ -200,8 +200,13 @@ def _naming(field: str):
 
 
 def check_evaluation(config: Config) -> None:
-    """Refuse unknown protocols and sets, and graybox without a surrogate."""
-    for field, known in (("protocols", PROTOCOLS), ("sets", SETS)):
+    """Refuse unknown protocols, sets and modes, and graybox without a surrogate."""
+    choices = {
+        "protocols": PROTOCOLS,
+        "sets": SETS,
+        "backward_modes": denoise.BACKWARD_MODES,
+    }
+    for field, known in choices.items():
         unknown = set(config.evaluation[field]) - set(known)
         if unknown:
             raise ConfigError(

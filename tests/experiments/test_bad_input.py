@@ -48,6 +48,10 @@ MISTAKES = {
         {"evaluation.protocols": ("white",)},
         ["evaluation.protocols", "white"],
     ),
+    "unknown backward mode": (
+        {"evaluation.backward_modes": ("smoth",)},
+        ["evaluation.backward_modes", "smoth", "identity"],
+    ),
     "no surrogate": ({"arms": ("denoise",)}, ["graybox", "undefended"]),
     "odd batch of pairs": (
         {"training.batch_size": 7},

@@ -19,11 +19,17 @@ import optax
 from jaxtyping import Array, Bool
 
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.minimal_norm import (
+    Found,
+    Problem,
+    ball_result,
+    closest_result,
+    nothing_found,
+    record,
+)
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
-    better,
-    finish,
     judge,
     judge_clean,
     select,
@@ -33,42 +39,6 @@ from wbad_jax.types import Images, Key, Labels, LogitsFn, PerExample
 # Keeps arctanh finite for pixels at the ends of the range, as in the paper's code.
 _INSIDE = 0.999999
 _UNBOUNDED = 1e10  # Upper end of the search for c before any success.
-
-
-class _Problem(NamedTuple):
-    """What stays fixed during one call."""
-
-    logits_fn: LogitsFn
-    images: Images
-    labels: Labels
-    radius: Array
-    bounds: threat_models.Bounds
-    mask: threat_models.Mask
-
-    def at(self, w: Images) -> Images:
-        """Returns the image of a point in tanh space."""
-        low, high = self._range()
-        image = (low + high) / 2 + (high - low) / 2 * jnp.tanh(w)
-        if self.mask is not None:
-            image = jnp.where(self.mask != 0, image, self.images)
-        return jnp.clip(image, low, high)
-
-    def start(self) -> Images:
-        """Returns the clean image in tanh space, approximately."""
-        low, high = self._range()
-        return jnp.arctanh(_INSIDE * (2 * self.images - low - high) / (high - low))
-
-    def _range(self) -> tuple[Array, ...]:
-        return tuple(threat_models.per_example(b, self.images) for b in self.bounds)
-
-
-class _Found(NamedTuple):
-    """The best points seen so far; a distance is infinite until there is one."""
-
-    closest: Images
-    distance: PerExample
-    inside: Candidate
-    anywhere: Candidate
 
 
 class _Search(NamedTuple):
@@ -88,7 +58,7 @@ class _Descent(NamedTuple):
     active: Bool[Array, " batch"]
     reference: PerExample
     reached: Bool[Array, " batch"]
-    found: _Found
+    found: Found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,25 +157,19 @@ class CarliniWagnerL2:
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         radius = jnp.asarray(jnp.inf if epsilon is None else epsilon, images.dtype)
-        problem = _Problem(logits_fn, images, labels, radius, bounds, mask)
+        problem = Problem(logits_fn, images, labels, radius, "l2", bounds, mask)
         clean = judge_clean(images, logits_fn(images), labels)
-        found = self._nothing_found(clean)
+        found = nothing_found(clean, self._is_success(clean))
         for model in (logits_fn, *(surrogates or {}).values()):
             found = self._search(problem, model, found)
         if epsilon is None:
-            return _closest(problem, found)
-        return _in_ball(problem, found, prefer_closest=self.select == "closest")
-
-    def _nothing_found(self, clean: Candidate) -> _Found:
-        """A clean image that is wrong already is a success at distance 0."""
-        distance = jnp.where(self._is_success(clean), 0.0, jnp.inf)
-        distance = distance.astype(clean.images.dtype)
-        return _Found(clean.images, distance, clean, clean)
+            return closest_result(problem, found)
+        return ball_result(problem, found, prefer_closest=self.select == "closest")
 
     def _is_success(self, candidate: Candidate) -> Bool[Array, " batch"]:
         return candidate.success & (candidate.margin <= -self.confidence)
 
-    def _search(self, problem: _Problem, model: LogitsFn, found: _Found) -> _Found:
+    def _search(self, problem: Problem, model: LogitsFn, found: Found) -> Found:
         """Bisects c: tenfold until the first success, then halving the interval."""
         c = jnp.full_like(found.distance, self.initial_const)
         state = _Search(c, jnp.zeros_like(c), jnp.full_like(c, _UNBOUNDED))
@@ -222,8 +186,8 @@ class CarliniWagnerL2:
         return jax.lax.fori_loop(0, self.num_searches, body, (state, found))[1]
 
     def _descend(
-        self, problem: _Problem, model: LogitsFn, constant: PerExample, found: _Found
-    ) -> tuple[Bool[Array, " batch"], _Found]:
+        self, problem: Problem, model: LogitsFn, constant: PerExample, found: Found
+    ) -> tuple[Bool[Array, " batch"], Found]:
         """Runs Adam for one value of c; returns where it succeeded and what it saw."""
         adam = optax.adam(self.learning_rate)
         period = max(self.num_steps // 10, 1)
@@ -249,47 +213,31 @@ class CarliniWagnerL2:
                 active=active, reference=reference,
             )  # fmt: skip
 
-        w = problem.start()
+        w = _start(problem)
         state = _Descent(
             jnp.asarray(0), w, adam.init(w), everyone,
             jnp.full_like(constant, jnp.inf), ~everyone, found,
         )  # fmt: skip
         state = jax.lax.while_loop(proceed, body, state)
-        final = problem.at(state.w)
+        final = _image_at(problem, state.w)
         candidate = judge(final, problem.logits_fn(final), problem.labels)
         state = self._record(problem, state, candidate, counts=everyone)
         return state.reached, state.found
 
-    def _record(self, problem: _Problem, state: _Descent, candidate, counts):
+    def _record(self, problem: Problem, state: _Descent, candidate, counts):
         """Keeps what is best in a new candidate."""
-        found = state.found
-        distance = threat_models.perturbation_norm(
-            candidate.images - problem.images, "l2"
-        )
         success = self._is_success(candidate)
-        closer = success & (distance < found.distance)
-        closest = select(closer, candidate.images, found.closest)
-        valid = candidate._replace(
-            margin=jnp.where(counts, candidate.margin, jnp.inf),
-            success=candidate.success & counts,
-        )
-        inside = distance <= problem.radius
-        found = _Found(
-            closest,
-            jnp.where(closer, distance, found.distance),
-            select(inside, better(valid, found.inside), found.inside),
-            better(valid, found.anywhere),
-        )
+        found = record(problem, state.found, candidate, success, counts)
         return state._replace(found=found, reached=state.reached | success)
 
 
 def _gradient_fn(
-    problem: _Problem, model: LogitsFn, constant: PerExample, confidence: float
+    problem: Problem, model: LogitsFn, constant: PerExample, confidence: float
 ) -> Callable:
     """Returns the map from w to (gradient, (loss, candidate))."""
 
     def total(w):
-        images = problem.at(w)
+        images = _image_at(problem, w)
         logits = model(images)
         squared = jnp.sum((images - problem.images) ** 2, axis=(1, 2, 3))
         lead = losses.margin(logits, problem.labels).astype(w.dtype) + confidence
@@ -316,35 +264,20 @@ def _next_constant(
     return _Search(following, lower, upper)
 
 
-def _closest(problem: _Problem, found: _Found) -> AttackResult:
-    """The minimal-distance result; falls back on the lowest margin seen."""
-    anywhere = found.anywhere
-    images = select(anywhere.success, anywhere.images, problem.images)
-    images = select(jnp.isfinite(found.distance), found.closest, images)
-    result = _finish(problem, images)
-    distance = jnp.where(result.success, result.distance, jnp.inf)
-    return result._replace(distance=distance)
+def _image_at(problem: Problem, w: Images) -> Images:
+    """The image of a point in tanh space."""
+    low, high = _range(problem)
+    image = (low + high) / 2 + (high - low) / 2 * jnp.tanh(w)
+    if problem.mask is not None:
+        image = jnp.where(problem.mask != 0, image, problem.images)
+    return jnp.clip(image, low, high)
 
 
-def _in_ball(problem: _Problem, found: _Found, *, prefer_closest: bool) -> AttackResult:
-    """The budgeted result."""
-    reached = jnp.isfinite(found.distance)
-    outside = select(reached, found.closest, found.anywhere.images) - problem.images
-    length = threat_models.perturbation_norm(outside, "l2")
-    scale = problem.radius / jnp.where(length > 0, length, 1)
-    scaled = threat_models.move(
-        problem.images, threat_models.per_example(scale, outside) * outside, "l2",
-        problem.radius, bounds=problem.bounds, mask=problem.mask,
-    )  # fmt: skip
-    verdict = judge(scaled, problem.logits_fn(scaled), problem.labels)
-    images = better(verdict, found.inside).images
-    if prefer_closest:
-        images = select(found.distance <= problem.radius, found.closest, images)
-    return _finish(problem, images)
+def _start(problem: Problem) -> Images:
+    """The clean image in tanh space, approximately."""
+    low, high = _range(problem)
+    return jnp.arctanh(_INSIDE * (2 * problem.images - low - high) / (high - low))
 
 
-def _finish(problem: _Problem, images: Images) -> AttackResult:
-    return finish(
-        problem.logits_fn, problem.images, images, problem.labels, norm="l2",
-        epsilon=problem.radius, bounds=problem.bounds, mask=problem.mask,
-    )  # fmt: skip
+def _range(problem: Problem) -> tuple[Array, ...]:
+    return tuple(threat_models.per_example(b, problem.images) for b in problem.bounds)

@@ -1,6 +1,7 @@
 """Wavelet shrinkage denoising, differentiable in image and threshold."""
 
 from wbad_jax.denoise.denoiser import (
+    BACKWARD_MODES,
     RULES,
     Backward,
     Denoiser,
@@ -24,6 +25,7 @@ from wbad_jax.denoise.threshold_rules import (
 __all__ = [
     "Denoiser",
     "DenoiserSettings",
+    "BACKWARD_MODES",
     "RULES",
     "Backward",
     "SHRINKAGE",

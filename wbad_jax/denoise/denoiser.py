@@ -25,6 +25,7 @@ from wbad_jax.denoise.threshold_rules import (
 from wbad_jax.types import Images
 
 RULES = ("universal", "bayes", "sure", "fixed", "learned")
+BACKWARD_MODES = ("exact", "identity")
 Backward = Literal["exact", "identity"]
 # One threshold per level (coarsest first) and orientation (h, v, d).
 Thresholds = Float[Array, "levels 3"]
@@ -109,8 +110,8 @@ def wavelet_denoise(
     Raises:
         ValueError: If rule "learned" comes without `learned`, or `backward` is unknown.
     """
-    if backward not in ("exact", "identity"):
-        raise ValueError(f"backward must be 'exact' or 'identity', got {backward!r}.")
+    if backward not in BACKWARD_MODES:
+        raise ValueError(f"backward must be in {BACKWARD_MODES}, got {backward!r}.")
     if backward == "identity":
         denoised = wavelet_denoise(images, settings, learned)
         return images + jax.lax.stop_gradient(denoised - images)

@@ -1,6 +1,11 @@
 """Evaluation of classifiers under attack: outcomes, metrics, results files."""
 
-from wbad_jax.evaluation.metrics import Metrics, classification_metrics, wilson_interval
+from wbad_jax.evaluation.metrics import (
+    Metrics,
+    classification_metrics,
+    margins,
+    wilson_interval,
+)
 from wbad_jax.evaluation.outcomes import (
     Condition,
     Outcome,
@@ -30,6 +35,7 @@ __all__ = [
     "classification_metrics",
     "format_table",
     "make_row",
+    "margins",
     "pool",
     "read_parquet",
     "wilson_interval",

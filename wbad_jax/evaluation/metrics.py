@@ -71,6 +71,19 @@ def classification_metrics(logits: np.ndarray, labels: np.ndarray) -> Metrics:
     )
 
 
+def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """True logit minus the largest other, `[n]`; negative where the decision is wrong.
+
+    Args:
+        logits: `[n, classes]`.
+        labels: `[n]`, integers.
+    """
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - others.max(axis=-1)
+
+
 def _mean_or_none(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
 

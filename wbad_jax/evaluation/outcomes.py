@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wbad_jax.evaluation.metrics import margins
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
@@ -67,10 +69,7 @@ class Outcome:
     @property
     def margin(self) -> np.ndarray:
         """True logit minus the largest other, `[n]`."""
-        rows = np.arange(len(self.labels))
-        others = self.logits.copy()
-        others[rows, self.labels] = -np.inf
-        return self.logits[rows, self.labels] - others.max(axis=-1)
+        return margins(self.logits, self.labels)
 
 
 def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
