@@ -9,6 +9,10 @@ wavelet denoiser (WBAD). Threat model: Linf, epsilon = 0.125 °C (2/255 of the w
 A half-minute version:
 
     python -m experiments.train --config=configs/quickstart.py:smoke
+
+Result on two cores in 4 min 33 s, JAX 0.10.2
+(`benchmarks/results/quickstart_jax_0.10.json`): undefended 96.7 % clean, 0.0 % adaptive; WBAD 95.2 % clean, 86.2 % graybox, 48.1 %
+adaptive, each the worst case over the Linf attacks.
 """
 
 from configs import default
