@@ -10,9 +10,9 @@ A half-minute version:
 
     python -m experiments.train --config=configs/quickstart.py:smoke
 
-Result on two cores in 4 min 33 s, JAX 0.10.2
-(`benchmarks/results/quickstart_jax_0.10.json`): undefended 96.7 % clean, 0.0 % adaptive; WBAD 95.2 % clean, 86.2 % graybox, 48.1 %
-adaptive, each the worst case over the Linf attacks.
+Result on two cores in 4 min 33 s, JAX 0.10.2, worst case over the Linf attacks
+(`benchmarks/results/quickstart_jax_0.10.json`): undefended 96.7 % clean and 0.0 %
+adaptive; WBAD 95.2 % clean, 86.2 % graybox and 48.1 % adaptive.
 """
 
 from configs import default
