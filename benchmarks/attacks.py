@@ -10,18 +10,15 @@ calls of the compiled gradient. CPU time over all threads and wall time; medians
 """
 
 import argparse
-import json
 import pathlib
-import statistics
 import sys
-import time
 from collections.abc import Sequence
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.machine import describe_machine, refuse_unoptimised
+from benchmarks.measure import refuse_unoptimised, time_calls, write_report
 from wbad_jax import attacks, denoise, models
 from wbad_jax.models import layers
 
@@ -67,23 +64,8 @@ def make_stock_jobs(settings, denoiser, key: jax.Array, images: jax.Array):
     return jobs
 
 
-def time_jobs(jobs: dict, rounds: int) -> dict[str, dict[str, float]]:
-    """Median wall and CPU milliseconds of each job, all timed in turn."""
-    for job in jobs.values():
-        jax.block_until_ready(job())
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            jax.block_until_ready(job())
-            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {
-        name: {
-            "wall_ms": 1e3 * statistics.median(wall for wall, _ in samples),
-            "cpu_ms": 1e3 * statistics.median(cpu for _, cpu in samples),
-        }
-        for name, samples in times.items()
-    }
+def _blocking(function, *arguments):
+    return lambda: jax.block_until_ready(function(*arguments))
 
 
 def time_model(name: str, denoiser, key, images, rounds: int) -> dict:
@@ -91,14 +73,15 @@ def time_model(name: str, denoiser, key, images, rounds: int) -> dict:
     settings = models.ModelSettings(image_shape=(SIZE, SIZE, 1))
     params, jobs = make_jobs(models.Classifier(settings, denoiser), key)
     stock = make_stock_jobs(settings, denoiser, key, images)
-    timed = time_jobs(
-        {
-            "loop": lambda: jobs["loop"](params, images),
-            "separate": lambda: jobs["separate"](params, images),
-            "stock loop": lambda: stock["loop"](params, images),
-        },
-        rounds,
-    )
+    timed_jobs = {
+        "loop": jobs["loop"],
+        "separate": jobs["separate"],
+        "stock loop": stock["loop"],
+    }
+    calls = {job: _blocking(f, params, images) for job, f in timed_jobs.items()}
+    for call in calls.values():
+        call()  # compiled before the clock starts
+    timed = time_calls(calls, rounds)
     ratio = {
         unit: timed["loop"][unit] / timed["separate"][unit]
         for unit in ("wall_ms", "cpu_ms")
@@ -128,10 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         time_model(name, denoiser, key, images, options.rounds)
         for name, denoiser in (("network", None), ("denoiser and network", haar))
     ]
-    report = {"machine": describe_machine(), "rounds": options.rounds, "rows": rows}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\nWritten to {options.output}")
+    write_report({"rounds": options.rounds, "rows": rows}, options.output)
     return 0
 
 

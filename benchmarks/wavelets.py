@@ -12,11 +12,9 @@ time over all threads are reported. The ratios matter, not the milliseconds.
 
 import argparse
 import collections
-import json
 import pathlib
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +24,7 @@ import jaxwt
 import numpy as np
 import pywt
 
-from benchmarks.machine import describe_machine, refuse_unoptimised
+from benchmarks.measure import refuse_unoptimised, time_calls, write_report
 from wbad_jax import wavelets
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "wavelets.json"
@@ -102,34 +100,6 @@ def check_agreement(outputs: dict[tuple[str, str], Any]) -> None:
             scale = float(np.max(np.abs(b)))
             worst = float(np.max(np.abs(np.ravel(a) - np.ravel(b))))
             assert worst <= RELATIVE_TOLERANCE * scale, (job, library, worst, scale)
-
-
-def time_calls(
-    calls: dict[tuple[str, str], Callable[[], Any]], rounds: int, min_seconds: float
-) -> dict[tuple[str, str], dict[str, float]]:
-    """Median wall and CPU milliseconds of each call, over interleaved rounds."""
-    repeats = {}
-    for key, call in calls.items():
-        start = time.perf_counter()
-        call()
-        once = time.perf_counter() - start
-        # Several calls a sample: the CPU clock is coarse.
-        repeats[key] = max(1, round(min_seconds / once))
-    samples = collections.defaultdict(list)
-    for _ in range(rounds):
-        for key, call in calls.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(repeats[key]):
-                call()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            samples[key].append((wall / repeats[key], cpu / repeats[key]))
-    return {
-        key: {
-            clock: 1e3 * statistics.median(pair[i] for pair in pairs)
-            for i, clock in enumerate(("wall_ms", "cpu_ms"))
-        }
-        for key, pairs in samples.items()
-    }
 
 
 def run_case(
@@ -227,11 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"wall {entry['wall']:5.1f}  cpu {entry['cpu']:5.1f}  "
             f"worst wall {entry['worst_wall']:5.1f}  ({entry['cases']} cases)"
         )
-    report = {"machine": describe_machine(), "rounds": options.rounds}
-    report |= {"summary": summary, "rows": rows}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"\nWritten to {options.output}")
+    report = {"rounds": options.rounds, "summary": summary, "rows": rows}
+    write_report(report, options.output)
     return 0
 
 

@@ -37,7 +37,7 @@ def get_config(mode: str = "full") -> Config:
     config.attack = ml_collections.ConfigDict()  # the threat model
     config.attack.epsilon = placeholder(float)
     config.attack.epsilon_celsius = 0.125
-    # L2 radius as a multiple of epsilon. Unset: the median over training patients of
+    # L2 radius as a multiple of epsilon. Unset: the median over all patients of
     # |s|_2 / |s|_inf, s = difference of a patient's twins, so that both norms buy the
     # same share of a lesion; 8 where there are no twins.
     config.attack.l2_ratio = placeholder(float)
@@ -122,8 +122,6 @@ def shrink_for_smoke(config: Config) -> None:
     """Turn any config into one that exercises all its parts in half a minute."""
     if config.data.builder.startswith("simulated_thermograms"):
         config.data.builder = "simulated_thermograms/tiny"
-    # Train on both twins of a patient where there are twins, or on the factual one.
-    config.data.train_on_twins = True
     config.data.max_examples = 16
     config.model.widths = (8, 16)
     for arm in config.arms:

@@ -16,11 +16,11 @@ from wbad_jax.training import NonFiniteLossError, StopRequestedError
 STOPPED, FAILED, WRONG_USE = 0, 1, 2
 
 
-def define_config(description: str, default: str | None = None):
+def define_config(description: str):
     """Define `--config=FILE[:mode]` with `--config.field=value` overrides."""
     # Locked: an override of a field that does not exist is an error, not a new field.
     return config_flags.DEFINE_config_file(
-        "config", default, description, lock_config=True
+        "config", None, description, lock_config=True
     )
 
 
@@ -45,13 +45,13 @@ def _parse(argv: Sequence[str]) -> list[str]:
         rest = flags.FLAGS(list(argv))
     except flags.Error as error:
         # ml_collections puts a traceback of its own between what and why.
-        lines = _text(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         _fail(" ".join(dict.fromkeys([lines[0], lines[-1]])), WRONG_USE)
     except (AttributeError, KeyError) as error:
         # ml_collections names the closest field that exists.
-        _fail(f"no such config field: {_text(error)}", WRONG_USE)
+        _fail(f"no such config field: {_innermost(error)}", WRONG_USE)
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
-        _fail(f"the config cannot be read: {_text(error)}", WRONG_USE)
+        _fail(f"the config cannot be read: {error}", WRONG_USE)
     _check_loaded()
     if len(rest) > 1:
         _fail(f"unexpected arguments: {' '.join(rest[1:])}", WRONG_USE)
@@ -66,16 +66,16 @@ def _check_loaded() -> None:
     try:
         config.name  # noqa: B018 (raises, saying why)
     except OSError as error:
-        _fail(" ".join(_text(error).split()), WRONG_USE)
+        _fail(" ".join(str(error).split()), WRONG_USE)
 
 
 def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     try:
         main(argv)
     except (ConfigError, DataError) as error:
-        _fail(_text(error), WRONG_USE)
+        _fail(str(error), WRONG_USE)
     except NonFiniteLossError as error:
-        _fail(_text(error), FAILED)
+        _fail(str(error), FAILED)
     except StopRequestedError as error:
         print(f"{error} The same command resumes it.", flush=True)
         sys.exit(STOPPED)
@@ -89,9 +89,11 @@ def required(name: str) -> Any:
     return value
 
 
-def _text(error: BaseException) -> str:
-    """The message of an error, without the escapes of a repr inside a repr."""
-    return str(error).replace("\\n", " ").replace("\\", "").strip("'\"")
+def _innermost(error: BaseException) -> str:
+    """The message in an error that wraps another; `str` of a KeyError is a repr."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    return " ".join(str(error.args[0] if error.args else error).split())
 
 
 def _fail(message: str, status: int) -> NoReturn:

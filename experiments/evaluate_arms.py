@@ -63,10 +63,8 @@ def _surrogate(config, fold: Fold, trained: Trained, workdir: pathlib.Path):
     if SURROGATE_ARM not in arms:
         raise settings.ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
     arm = arms[SURROGATE_ARM]
-    params = restore_arm(arm, workdir=pathlib.Path(other), run=fold.run_name(arm.name),
-        earlier={},
-    )  # fmt: skip
-    return arm, params
+    run = fold.run_name(arm.name)
+    return arm, restore_arm(arm, workdir=pathlib.Path(other), run=run, earlier={})
 
 
 class _SetEvaluation:

@@ -55,7 +55,7 @@ def summarise(
 def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
     test, budgets = folds[0].test, folds[0].budgets
     digests = {
-        (f"{fold.name}/" if fold.name else "") + name: parameters_sha256(params)
+        fold.run_name(name): parameters_sha256(params)
         for fold, arms in zip(folds, trained, strict=True)
         for name, (_, params) in arms.items()
     }

@@ -43,16 +43,17 @@ def epsilon_of(config: Config, window: tuple[float, float]) -> float:
     """
     attack = config.attack
     if attack.epsilon is not None:
-        field, epsilon = "attack.epsilon", attack.epsilon
+        field, given = "attack.epsilon", attack.epsilon
+        epsilon = given
     elif attack.epsilon_celsius is not None:
-        field = "attack.epsilon_celsius"
-        epsilon = attack.epsilon_celsius / (window[1] - window[0])
+        field, given = "attack.epsilon_celsius", attack.epsilon_celsius
+        epsilon = given / (window[1] - window[0])
     else:
         raise ConfigError("Set attack.epsilon or attack.epsilon_celsius.")
     if not 0 < epsilon <= 1:
         raise ConfigError(
             f"{field} must be positive and at most the whole window "
-            f"(1, or {window[1] - window[0]:g} °C), got {config.attack[field[7:]]}."
+            f"(1, or {window[1] - window[0]:g} °C), got {given}."
         )
     return float(epsilon)
 

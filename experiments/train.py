@@ -88,6 +88,7 @@ def _evaluate_once(config, fold, trained, workdir) -> list[Outcome]:
     if not path.exists():
         outcomes = evaluate_fold(config, fold, trained, workdir)
         evaluation.write_parquet(outcomes, path)
+    # Read back even if just written: interrupted or not, results come from the file.
     return evaluation.read_parquet(path)
 
 

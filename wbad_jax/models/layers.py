@@ -149,7 +149,7 @@ class GroupNorm(nnx.Module):
 
     The numbers of `nnx.GroupNorm`. Statistics are first taken per channel, over
     contiguous memory, and then averaged in groups; the images are read twice and
-    written once, which saves a fifth of a small network's time on CPU.
+    written once.
 
     Reference:
         Wu and He (2018), Group normalization, section 3.1.

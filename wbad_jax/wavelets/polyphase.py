@@ -175,9 +175,8 @@ def _merge_plan(spec: _Pass):
         return wrap, starts, size, targets
     targets = _extended(spec)
     inside = np.array_equal(targets, np.arange(spec.length))
-    if (
-        spec.mode == "zero" or inside
-    ):  # Samples beyond the border are not even computed.
+    # Samples beyond the border are not even computed.
+    if spec.mode == "zero" or inside:
         return np.arange(size), [(0, 0), (1, 0)], size - half + 1, None
     padded = boundary.extension_indices(size, half - 1, half - 1, "zero")
     return padded, [(0, 0), (1, 0)], size + half - 1, targets
