@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wbad_jax import wavelets
-from wbad_jax.wavelets import polyphase
+from wbad_jax.wavelets import passes
 
 SIZE = (9, 12)
 LEVEL = 2
@@ -178,11 +178,19 @@ def test_compiles_once():
     assert len(traces) == 1
 
 
-def test_passes_are_fenced_on_cpu_only():
+def test_stages_are_kept_apart_on_cpu_only():
     traced = jax.jit(lambda x: wavelets.dwt2(x, "db2")).trace(images())
-    for platform, fenced in (("cpu", True), ("cuda", False), ("tpu", False)):
+    for platform, apart in (("cpu", True), ("cuda", False), ("tpu", False)):
         text = traced.lower(lowering_platforms=(platform,)).as_text()
-        assert ("optimization_barrier" in text) == fenced, platform
+        assert ('inlineable = "false"' in text) == apart, platform
+
+
+def test_auto_multiplies_matrices_on_tpu_only():
+    traced = jax.jit(lambda x: wavelets.dwt2(x, "db2")).trace(images())
+    for platform, dense in (("cpu", False), ("cuda", False), ("tpu", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("dot_general" in text) == dense, platform
+        assert ("HIGHEST" in text) == dense, platform
 
 
 def test_works_under_shard_map():
@@ -214,6 +222,6 @@ def test_runs_without_jit():
 def test_band_and_signal_lengths_belong_together():
     for mode in wavelets.MODES:
         for length in range(1, 30):
-            size = polyphase.band_size(length, 8, mode)
-            full = polyphase.signal_length(size, 8, mode)
+            size = passes.band_size(length, 8, mode)
+            full = passes.signal_length(size, 8, mode)
             assert full == length + length % 2

@@ -1,11 +1,7 @@
 """Signal extension beyond the image border, and its transpose.
 
-Every boundary mode is a map from positions in the extended signal to positions in the
-signal, known when the program is traced. Maps are NumPy arrays of indices in which
-`OUTSIDE` stands for a zero. They are applied as a few slices and a concatenation:
-gathers and scatters would be slow on every device.
-
-A d b c ... signal `a b c d` extends as
+Every boundary mode is a linear map from the signal to the samples beyond its border,
+known when the program is traced. A signal `a b c d` extends as
 
     symmetric      c b a | a b c d | d c b     half-sample symmetric
     reflect        d c b | a b c d | c b a     whole-sample symmetric
@@ -13,21 +9,55 @@ A d b c ... signal `a b c d` extends as
     zero           0 0 0 | a b c d | 0 0 0
     constant       a a a | a b c d | d d d
     periodization  as periodic; a signal of odd length first repeats its last sample
+    antisymmetric  -c -b -a | a b c d | -d -c -b
+    antireflect    2a-d 2a-c 2a-b | a b c d | 2d-c 2d-b 2d-a
+    smooth         straight lines through the first two and the last two samples
 
 and on and on where the extension is longer than the signal, as in PyWavelets.
+
+Border samples are copies of samples of the signal, up to sign, plus multiples of the
+samples at its ends. The copies are made by a few slices and a concatenation: gathers
+and scatters would be slow on every device.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-Mode = Literal["symmetric", "reflect", "periodic", "zero", "constant", "periodization"]
+from wbad_jax.wavelets.linear_primitive import Stage
+
+Mode = Literal[
+    "symmetric",
+    "reflect",
+    "periodic",
+    "zero",
+    "constant",
+    "periodization",
+    "antisymmetric",
+    "antireflect",
+    "smooth",
+]
 MODES: tuple[str, ...] = get_args(Mode)
 OUTSIDE = -1
+
+
+class _Border(NamedTuple):
+    """Extended samples in terms of the signal.
+
+    Attributes:
+        indices: Sample that each one copies, or `OUTSIDE`.
+        signs: Factor of each copy.
+        ends: Further samples of the signal, each with its factor in every extended
+            sample.
+    """
+
+    indices: np.ndarray
+    signs: np.ndarray
+    ends: dict[int, np.ndarray]
 
 
 def check_mode(mode: str) -> None:
@@ -36,23 +66,106 @@ def check_mode(mode: str) -> None:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}.")
 
 
-def extension_indices(length: int, before: int, after: int, mode: str) -> np.ndarray:
-    """Maps an extended signal to the signal.
+def extend(
+    stage: Stage, x: jax.Array, before: int, after: int, mode: str
+) -> jax.Array:
+    """Continues a signal beyond its border.
 
     Args:
-        length: Number of samples of the signal.
-        before: Samples to add in front; negative drops samples.
-        after: Samples to add behind; negative drops samples.
+        stage: See `linear_primitive`.
+        x: Signal, `[lead, samples, ...]`.
+        before: Samples to add in front.
+        after: Samples to add behind.
         mode: Boundary mode.
 
     Returns:
-        `[before + length + after]`, the sample found at each extended position, or
-        `OUTSIDE`.
+        The signal with `before + after` more samples along axis 1.
 
     Raises:
         ValueError: If a single sample is to be reflected: it has no neighbour.
     """
-    position = np.arange(-before, length + after)
+    length = x.shape[1]
+    pieces = [x]
+    if before:
+        pieces.insert(0, stage(_beyond, x, first=-before, stop=0, mode=mode))
+    if after:
+        stop = length + after
+        pieces.append(stage(_beyond, x, first=length, stop=stop, mode=mode))
+    # A stage of its own: joining finished arrays is a plain copy of memory.
+    return stage(_join, *pieces) if len(pieces) > 1 else x
+
+
+def _join(*pieces: jax.Array) -> jax.Array:
+    return jnp.concatenate(pieces, axis=1)
+
+
+def _beyond(x: jax.Array, first: int, stop: int, mode: str) -> jax.Array:
+    """Samples `[first, stop)` of the extended signal."""
+    border = _border(np.arange(first, stop), x.shape[1], mode)
+    piece = _scaled(take(x, border.indices, 1), border.signs, 1)
+    for sample, factors in border.ends.items():
+        end = lax.slice_in_dim(x, sample, sample + 1, axis=1)
+        piece = piece + _scaled(end, factors, 1)
+    return piece
+
+
+def extension_matrix(length: int, before: int, after: int, mode: str) -> np.ndarray:
+    """`extend` as a matrix, `[before + length + after, length]` in float64."""
+    border = _border(np.arange(-before, length + after), length, mode)
+    matrix = np.zeros((before + length + after, length))
+    inside = border.indices != OUTSIDE
+    rows = np.arange(len(matrix))[inside]
+    matrix[rows, border.indices[inside]] = border.signs[inside]
+    for sample, factors in border.ends.items():
+        matrix[:, sample] += factors
+    return matrix
+
+
+def _border(position: np.ndarray, length: int, mode: str) -> _Border:
+    """The samples at these positions, the signal being at 0 to `length - 1`."""
+    signs = np.ones(len(position))
+    if mode == "antisymmetric":
+        odd_periods = (position // length) % 2
+        return _Border(_indices(position, length, "symmetric"), 1 - 2 * odd_periods, {})
+    if mode not in ("antireflect", "smooth"):
+        return _Border(_indices(position, length, mode), signs, {})
+    if length == 1:  # A line through one sample is level.
+        return _Border(np.zeros_like(position), signs, {})
+    if mode == "smooth":
+        return _straight(position, length)
+    return _antireflected(position, length)
+
+
+def _straight(position: np.ndarray, length: int) -> _Border:
+    """Lines through the first two and the last two samples."""
+    last = length - 1
+    ahead, behind = np.minimum(position, 0), np.maximum(position - last, 0)
+    ends: dict[int, np.ndarray] = {}
+    for sample, factors in ((0, -ahead), (1, ahead), (last - 1, -behind), (last, behind)):
+        if factors.any():
+            ends[sample] = ends.get(sample, 0) + factors
+    return _Border(np.clip(position, 0, last), np.ones(len(position)), ends)
+
+
+def _antireflected(position: np.ndarray, length: int) -> _Border:
+    """Point reflections about the end samples: each rises by what the signal rises."""
+    last = length - 1
+    turns, place = np.divmod(position, 2 * last)
+    mirrored = place > last
+    ends = {0: -2 * turns, last: 2 * turns + 2 * mirrored}
+    indices = np.where(mirrored, 2 * last - place, place)
+    return _Border(indices, 1 - 2 * mirrored, ends)
+
+
+def extension_indices(length: int, before: int, after: int, mode: str) -> np.ndarray:
+    """The sample found at each extended position, or `OUTSIDE`.
+
+    Only for modes that copy samples: not the antisymmetric, antireflect and smooth.
+    """
+    return _indices(np.arange(-before, length + after), length, mode)
+
+
+def _indices(position: np.ndarray, length: int, mode: str) -> np.ndarray:
     if mode == "zero":
         inside = (position >= 0) & (position < length)
         return np.where(inside, position, OUTSIDE)
@@ -129,6 +242,14 @@ def add(
             total = total + piece
         pieces.append(total)
     return _concatenate(pieces, axis)
+
+
+def _scaled(x: jax.Array, factors: np.ndarray, axis: int) -> jax.Array:
+    if np.all(factors == 1):
+        return x
+    shape = [1] * x.ndim
+    shape[axis] = len(factors)
+    return x * np.asarray(factors, x.dtype).reshape(shape)
 
 
 def _runs(

@@ -6,19 +6,20 @@ function can be checked against `pywt` with `axes=(-3, -2)` number for number.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from wbad_jax.wavelets import boundary, jaxwt_backend, polyphase
+from wbad_jax.wavelets import boundary, filter_bank, jaxwt_backend, passes
 from wbad_jax.wavelets.filters import Wavelet, as_wavelet
 
-Backend = Literal["polyphase", "jaxwt"]
-BACKENDS = ("polyphase", "jaxwt")
-_HEIGHT, _WIDTH = -3, -2
+Backend = Literal["auto", "polyphase", "matmul", "jaxwt"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+# Height first: whole rows are contiguous, so the largest pass is the cheapest.
+_AXES = _HEIGHT, _WIDTH = -3, -2
 
 
 class Subbands(NamedTuple):
@@ -42,7 +43,7 @@ def dwt2(
     wavelet: str | Wavelet = "haar",
     mode: str = "symmetric",
     *,
-    backend: Backend = "polyphase",
+    backend: Backend = "auto",
 ) -> Subbands:
     """Decomposes images into one approximation and three detail subbands.
 
@@ -55,10 +56,11 @@ def dwt2(
         images: `[*batch, height, width, channels]`, floating-point; half-precision
             types are kept but summed in float32.
         wavelet: Name (see `wavelist`) or filters. Static.
-        mode: How the image continues beyond its border, one of "symmetric", "reflect",
-            "periodic", "zero", "constant" and "periodization". Static.
-        backend: "polyphase", or "jaxwt" for the jaxwt package, a slower independent
-            implementation without periodization. Static.
+        mode: How the image continues beyond its border, one of `MODES`. Static.
+        backend: How to compute it: "polyphase" (sums of shifted slices), "matmul"
+            (products with dense matrices), "auto" (matmul on TPU, else polyphase), or
+            "jaxwt" for the jaxwt package, a slower independent implementation of five
+            of the modes. Static.
 
     Returns:
         Subbands in the dtype of `images`, each of size `(n + taps - 1) // 2` along an
@@ -79,12 +81,7 @@ def dwt2(
     if check_backend(backend) == "jaxwt":
         approx, (details,) = jaxwt_backend.analyze(x, bank.name, mode, 1)
         return Subbands(approx, *details)
-    low, high = bank.dec_lo, bank.dec_hi
-    # Height first: whole rows are contiguous, so the largest pass is the cheapest.
-    rows_lo, rows_hi = polyphase.analyze(x, low, high, mode, _HEIGHT)
-    approx, vertical = polyphase.analyze(rows_lo, low, high, mode, _WIDTH)
-    horizontal, diagonal = polyphase.analyze(rows_hi, low, high, mode, _WIDTH)
-    return Subbands(approx, horizontal, vertical, diagonal)
+    return Subbands(*filter_bank.analyze(x, bank, mode, _AXES, backend))
 
 
 def idwt2(
@@ -93,7 +90,7 @@ def idwt2(
     mode: str = "symmetric",
     shape: tuple[int, int] | None = None,
     *,
-    backend: Backend = "polyphase",
+    backend: Backend = "auto",
 ) -> Float[Array, "*batch height width channels"]:
     """Reconstructs images from their four subbands; inverse of `dwt2`.
 
@@ -106,7 +103,7 @@ def idwt2(
         shape: Height and width of the images. The subbands of an image of odd size
             look like those of an image larger by one, which is what is returned by
             default. Static.
-        backend: "polyphase" or "jaxwt". Static.
+        backend: See `dwt2`. Static.
 
     Returns:
         Images, `[*batch, *shape, channels]`.
@@ -125,14 +122,7 @@ def idwt2(
     if check_backend(backend) == "jaxwt":
         images = jaxwt_backend.synthesize([bands[0], bands[1:]], bank.name, mode)
         return images[..., :height, :width, :]
-    low, high = bank.rec_lo, bank.rec_hi
-    rows_lo = polyphase.synthesize(
-        bands.approx, bands.vertical, low, high, mode, _WIDTH, width
-    )
-    rows_hi = polyphase.synthesize(
-        bands.horizontal, bands.diagonal, low, high, mode, _WIDTH, width
-    )
-    return polyphase.synthesize(rows_lo, rows_hi, low, high, mode, _HEIGHT, height)
+    return filter_bank.synthesize(bands, bank, mode, _AXES, (height, width), backend)
 
 
 def as_images(images: ArrayLike, name: str) -> jax.Array:
@@ -173,7 +163,7 @@ def reconstructed_shape(
         ValueError: If there are no such images, or none of the wanted `shape`.
     """
     sizes = tuple(band_shape[_HEIGHT:-1])
-    full = tuple(polyphase.signal_length(n, num_taps, mode) for n in sizes)
+    full = tuple(passes.signal_length(n, num_taps, mode) for n in sizes)
     if min(full) < 1:
         raise ValueError(
             f"Subbands of {sizes[0]} x {sizes[1]} are too small for a wavelet of "

@@ -3,6 +3,11 @@
 A linear primitive is its own derivative, and its transpose is its gradient, so both
 forward and reverse mode work to any order; `jax.custom_vjp` would end forward mode.
 Under `jax.jit` a primitive lowers to the ordinary operations of its rule.
+
+The rule of a primitive is written in *stages*: steps whose results are worth keeping in
+memory. XLA:CPU fuses whatever it may, so it would compute the result of one step anew
+for every sample of the next one that reads it; on CPU each stage is therefore compiled
+as a function of its own, which is never inlined. Elsewhere the compiler is left free.
 """
 
 import functools
@@ -12,11 +17,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-# Keeps the compiler from fusing what makes an array into what reads it.
-Fence = Callable[[Any], Any]
+# `stage(function, *arrays, **static)` returns `function(*arrays, **static)`.
+Stage = Callable[..., Any]
+
+
+def inline(function: Callable, *arrays: Any, **static: Any) -> Any:
+    """The stage that leaves the compiler free."""
+    return function(*arrays, **static)
+
+
+def separately(function: Callable, *arrays: jax.Array, **static: Any) -> Any:
+    """The stage whose results are computed once and kept in memory.
+
+    Not `jax.lax.optimization_barrier`: the XLA of JAX 0.10 drops barriers before it
+    fuses.
+    """
+    # One function object per set of static arguments: equal stages are traced, lowered
+    # and compiled once.
+    with set_xla_metadata(inlineable="false"):
+        return _jitted(function, tuple(sorted(static.items())))(*arrays)
+
+
+@functools.cache
+def _jitted(function: Callable, static: tuple[tuple[str, Any], ...]) -> Callable:
+    return jax.jit(functools.partial(function, **dict(static)))
 
 
 def make_primitive(name: str, rule: Callable, shapes: Callable) -> Primitive:
@@ -24,8 +52,8 @@ def make_primitive(name: str, rule: Callable, shapes: Callable) -> Primitive:
 
     Args:
         name: Name shown in jaxprs.
-        rule: `rule(fence, *arrays, **params)` returns a list of arrays. It must act on
-            negative axes only, so that leading axes are batch axes.
+        rule: `rule(stage, *arrays, platform, **params)` returns a list of arrays. It
+            must act on negative axes only, so that leading axes are batch axes.
         shapes: `shapes(*avals, **params)` returns the list of result types.
 
     Returns:
@@ -36,19 +64,19 @@ def make_primitive(name: str, rule: Callable, shapes: Callable) -> Primitive:
 
     @functools.cache
     def compiled(**params):
-        return jax.jit(functools.partial(rule, no_fence, **params))
+        return jax.jit(functools.partial(primitive.bind, **params))
 
-    def fenced_rule(*operands, **params):
-        # XLA:CPU would fuse a pass into the next one and compute it anew for every tap.
-        outputs = rule(lax.optimization_barrier, *operands, **params)
-        return lax.optimization_barrier(outputs)
+    def run(*args, **params):
+        if jax.config.jax_disable_jit:
+            return rule(inline, *args, platform=jax.default_backend(), **params)
+        return compiled(**params)(*args)
 
-    primitive.def_impl(lambda *args, **params: compiled(**params)(*args))
+    primitive.def_impl(run)
     primitive.def_abstract_eval(shapes)
-    free = mlir.lower_fun(functools.partial(rule, no_fence), multiple_results=True)
-    fenced = mlir.lower_fun(fenced_rule, multiple_results=True)
-    mlir.register_lowering(primitive, free)
-    mlir.register_lowering(primitive, fenced, platform="cpu")
+    for platform, stage in (("cpu", separately), ("tpu", inline), (None, inline)):
+        lowered = functools.partial(rule, stage, platform=platform)
+        lowering = mlir.lower_fun(lowered, multiple_results=True)
+        mlir.register_lowering(primitive, lowering, platform=platform)
     batching.primitive_batchers[primitive] = _batch(primitive)
     return primitive
 
@@ -57,11 +85,6 @@ def declare_transposes(one: Primitive, other: Primitive) -> None:
     """Declares two primitives linear and each other's transpose, parameters alike."""
     ad.deflinear2(one, _transpose_to(other))
     ad.deflinear2(other, _transpose_to(one))
-
-
-def no_fence(arrays):
-    """Leaves the compiler free."""
-    return arrays
 
 
 def same_varying_axes(*arrays: jax.Array) -> list[jax.Array]:

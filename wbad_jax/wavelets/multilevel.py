@@ -39,7 +39,7 @@ def wavedec2(
     mode: str = "symmetric",
     level: int | None = None,
     *,
-    backend: Backend = "polyphase",
+    backend: Backend = "auto",
 ) -> list[Any]:
     """Decomposes images into a pyramid of subbands.
 
@@ -49,7 +49,7 @@ def wavedec2(
         mode: Boundary mode, see `dwt2`. Static.
         level: Number of levels; 0 returns the images alone, None is the largest useful
             number, see `dwt_max_level`. Static.
-        backend: "polyphase" or "jaxwt", see `dwt2`. Static.
+        backend: See `dwt2`. Static.
 
     Returns:
         `[approx, Details of level n, ..., Details of level 1]`.
@@ -71,7 +71,7 @@ def wavedec2(
         return [approx, *(Details(*bands) for bands in levels)]
     details = []
     for _ in range(level):
-        approx, *bands = dwt2(approx, bank, mode)
+        approx, *bands = dwt2(approx, bank, mode, backend=backend)
         details.append(Details(*bands))
     return [approx, *reversed(details)]
 
@@ -82,7 +82,7 @@ def waverec2(
     mode: str = "symmetric",
     shape: tuple[int, int] | None = None,
     *,
-    backend: Backend = "polyphase",
+    backend: Backend = "auto",
 ) -> Float[Array, "*batch height width channels"]:
     """Reconstructs images from a pyramid of subbands; inverse of `wavedec2`.
 
@@ -93,7 +93,7 @@ def waverec2(
         mode: Boundary mode of the decomposition. Static.
         shape: Height and width of the images; without it, images of odd size come back
             larger by one. Static.
-        backend: "polyphase" or "jaxwt". Static.
+        backend: See `dwt2`. Static.
 
     Returns:
         Images, `[*batch, *shape, channels]`.

@@ -1,276 +1,315 @@
-"""One pass of the wavelet transform along one axis, as a pair of linear primitives.
+"""A pass as sums of shifted slices: what is fast on a CPU.
 
-`split` correlates the extended signal with a low-pass and a high-pass filter and keeps
-every second sample; `merge` is its transpose. One pair serves the whole transform: the
-inverse transform is the transpose of an analysis with the reconstruction filters.
+XLA's strided and transposed convolutions fall to a naive kernel on CPU for one input
+channel, and are far slower than the sum. What the measurements taught
+(`benchmarks/wavelets.py`):
 
-Why primitives: the gradient of a pass is then the hand-written transpose, which is
-several times faster than what automatic differentiation makes of the slices, and unlike
-`jax.custom_vjp` a linear primitive keeps forward mode (`jax.jvp`, Hessian-vector
-products). Under `jax.jit` they lower to ordinary operations.
-
-Why sums of shifted slices: XLA's strided and transposed convolutions fall to a naive
-kernel on CPU for one input channel, and are far slower than the sum.
+- Both bands, or both phases, are made by *one* loop over an axis of size 2 with an
+  array of two taps per shift: the input is read once.
+- Arrays are folded to `[lead, samples, run]`, the last axis being left out where a run
+  is one sample (it would tempt the compiler into other memory layouts). A run is contiguous in memory, so long
+  runs (the passes along the height) are the fast case. For short runs of several
+  samples (channels, in the passes along the width) and for long filters the even and
+  the odd samples are first put into planes, whose runs are whole rows.
+- Interleaving is written as a sum of masked halves, which the compiler vectorises; it
+  does not vectorise a concatenation or a transpose on the last axis.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wbad_jax.wavelets import boundary
-from wbad_jax.wavelets.linear_primitive import (
-    Fence,
-    declare_transposes,
-    make_primitive,
-    same_varying_axes,
-)
+from wbad_jax.wavelets import boundary, matmul
+from wbad_jax.wavelets.linear_primitive import Stage, inline
+from wbad_jax.wavelets.passes import Pass
 
-Taps = tuple[float, ...]
-
-
-class _Pass(NamedTuple):
-    """Static description of a pass; the parameters of both primitives.
-
-    Attributes:
-        axis: Axis, negative, so that leading axes may be added.
-        low: Low-pass taps, in the order of a correlation.
-        high: High-pass taps, likewise.
-        mode: Boundary mode.
-        length: Samples of the signal along `axis`.
-        size: Samples of each band along `axis`.
-    """
-
-    axis: int
-    low: Taps
-    high: Taps
-    mode: str
-    length: int
-    size: int
+# Samples of a run worth a vector instruction of their own.
+_LONG_RUN = 8
+# Taps up to which strided reads are cheaper than making planes first.
+_FEW_TAPS = 10
+# (Tap phase, first sample) of the even and of the odd samples.
+_IN_STEP = ((0, 0), (1, 0))
 
 
-def band_size(length: int, num_taps: int, mode: str) -> int:
-    """Samples of each band of a signal of `length` samples."""
-    if mode == "periodization":
-        return (length + 1) // 2
-    return (length + num_taps - 1) // 2
+def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Array]:
+    """Splits `x` by several passes; see `filter_bank.analyze` for the order of bands."""
+    if _are_short(passes):
+        return stage(_split_short, x, passes=passes)
+    stacked = x
+    for one in passes:
+        stacked = _split_one(stage, stacked, one)
+    return list(stacked.reshape(-1, *stacked.shape[len(passes) :]))
 
 
-def analyze(
-    x: jax.Array, low: Taps, high: Taps, mode: str, axis: int
-) -> tuple[jax.Array, jax.Array]:
-    """Splits `x` into its low and high half-bands along `axis`.
-
-    Args:
-        x: Signal, any shape, floating-point.
-        low: Low-pass decomposition filter, in PyWavelets' order.
-        high: High-pass decomposition filter.
-        mode: Boundary mode.
-        axis: Axis, negative.
-
-    Returns:
-        Low and high band, each of size `band_size(...)` along `axis`.
-    """
-    length = x.shape[axis]
-    size = band_size(length, len(low), mode)
-    spec = _Pass(axis, low[::-1], high[::-1], mode, length, size)
-    low_band, high_band = _split_p.bind(x, **spec._asdict())
-    return low_band, high_band
-
-
-def synthesize(
-    low_band: jax.Array,
-    high_band: jax.Array,
-    low: Taps,
-    high: Taps,
-    mode: str,
-    axis: int,
-    length: int | None = None,
+def merge(
+    stage: Stage, bands: Sequence[jax.Array], passes: tuple[Pass, ...]
 ) -> jax.Array:
-    """Joins a low and a high half-band along `axis`; inverse of `analyze`.
-
-    Args:
-        low_band: Low band.
-        high_band: High band, same shape and dtype.
-        low: Low-pass reconstruction filter, in PyWavelets' order.
-        high: High-pass reconstruction filter.
-        mode: Boundary mode of the analysis.
-        axis: Axis, negative.
-        length: Size of the result along `axis`: the full size (the default) or one
-            less, for a signal of odd length.
-
-    Returns:
-        The signal.
-    """
-    size = low_band.shape[axis]
-    full = signal_length(size, len(low), mode)
-    length = full if length is None else length
-    # Only periodization needs to know how the signal was extended: in all other modes
-    # the bands hold enough samples beyond the border.
-    periodic = mode == "periodization"
-    spec = _Pass(
-        axis,
-        low,
-        high,
-        "periodization" if periodic else "zero",
-        full if periodic else length,
-        size,
-    )
-    low_band, high_band = same_varying_axes(low_band, high_band)
-    (signal,) = _merge_p.bind(low_band, high_band, **spec._asdict())
-    return lax.slice_in_dim(signal, 0, length, axis=axis)
+    """Transpose of `split`."""
+    if _are_short(passes):
+        return stage(_merge_short, *bands, passes=passes)
+    for one in passes:
+        pairs = zip(bands[::2], bands[1::2], strict=True)
+        bands = [_merge_one(stage, low, high, one) for low, high in pairs]
+    return bands[0]
 
 
-def signal_length(size: int, num_taps: int, mode: str) -> int:
-    """Samples of the signal synthesized from bands of `size` samples."""
-    return 2 * size if mode == "periodization" else 2 * size - num_taps + 2
+def _are_short(passes: tuple[Pass, ...]) -> bool:
+    # Two taps a pass are cheaper to compute anew than to keep: one stage does it all.
+    return all(len(one.low) == 2 for one in passes)
 
 
-def _split(x: jax.Array, spec: _Pass, fence: Fence) -> list[jax.Array]:
-    """The two bands of `x`: band[k] = sum_j taps[j] extended[2 k + j]."""
-    extended = fence(boundary.take(x, _extended(spec), spec.axis))
-    windows = [(extended, j) for j in range(len(spec.low))]
-    return [
-        _weighted_sum(taps, windows, spec.size, spec.axis, stride=2)
-        for taps in (spec.low, spec.high)
+def _split_short(x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Array]:
+    bands = [x]
+    for one in passes:
+        split_all = [_split_one(inline, band, one) for band in bands]
+        bands = [pair[0] for pair in split_all] + [pair[1] for pair in split_all]
+    return bands
+
+
+def _merge_short(*bands: jax.Array, passes: tuple[Pass, ...]) -> jax.Array:
+    for one in passes:
+        pairs = zip(bands[::2], bands[1::2], strict=True)
+        bands = tuple(_merge_one(inline, low, high, one) for low, high in pairs)
+    return bands[0]
+
+
+def _split_one(stage: Stage, x: jax.Array, one: Pass) -> jax.Array:
+    """Low and high band of one pass, stacked on a new axis 0."""
+    folded = _folded(x, one.axis)
+    folded = boundary.extend(stage, folded, one.before, one.after, one.mode)
+    if _worth_planes(_run_of(folded), len(one.low)):
+        planes = stage(_deinterleave, folded)
+        bands = stage(_correlate_planes, planes, one=one)
+    else:
+        bands = stage(_correlate, folded, one=one)
+    return bands.reshape(2, *_resized(x.shape, one.axis, one.size))
+
+
+def _merge_one(stage: Stage, low: jax.Array, high: jax.Array, one: Pass) -> jax.Array:
+    """Transpose of `_split_one`."""
+    shape = _resized(low.shape, one.axis, one.length)
+    low, high = (_folded(band, one.axis) for band in (low, high))
+    if one.mode == "periodization":
+        x = _merge_periodic(stage, low, high, one)
+    else:
+        x = _join(stage, low, high, one, _IN_STEP, one.length)
+        x = _add_border(stage, x, low, high, one)
+    return x.reshape(shape)
+
+
+def _worth_planes(run: int, num_taps: int) -> bool:
+    return run < _LONG_RUN and (run > 1 or num_taps > _FEW_TAPS) and num_taps > 2
+
+
+def _correlate(extended: jax.Array, one: Pass) -> jax.Array:
+    """band[s, l, k, r] = sum_j taps[s, j] extended[l, 2 k + j, r]."""
+    windows = [
+        lax.slice_in_dim(extended, j, j + 2 * one.size - 1, 2, axis=1)
+        for j in range(len(one.low))
     ]
+    return _weighted_sum(_pairs(one.low, one.high), windows, axis=0)
 
 
-def _merge(
-    low_band: jax.Array, high_band: jax.Array, spec: _Pass, fence: Fence
+def _deinterleave(extended: jax.Array) -> jax.Array:
+    """Even and odd samples, `[2, lead, samples / 2 * run]`."""
+    lead, samples = extended.shape[:2]
+    planes = [lax.slice_in_dim(extended, p, samples, 2, axis=1) for p in (0, 1)]
+    return jnp.stack(planes).reshape(2, lead, samples // 2 * _run_of(extended))
+
+
+def _correlate_planes(planes: jax.Array, one: Pass) -> jax.Array:
+    """As `_correlate`, from the even and odd samples."""
+    run = planes.shape[-1] // (one.size + len(one.low) // 2 - 1)
+    windows = [
+        lax.slice_in_dim(planes[j % 2], j // 2 * run, (j // 2 + one.size) * run, axis=1)
+        for j in range(len(one.low))
+    ]
+    return _weighted_sum(_pairs(one.low, one.high), windows, axis=0)
+
+
+def _merge_periodic(
+    stage: Stage, low: jax.Array, high: jax.Array, one: Pass
 ) -> jax.Array:
-    """Transpose of `_split`: signal = sum_k taps[position + before - 2 k] band[k]."""
-    half, axis = len(spec.low) // 2, spec.axis
-    indices, starts, count, targets = _merge_plan(spec)
-    bands = fence([boundary.take(b, indices, axis) for b in (low_band, high_band)])
-    phases = []
-    for phase, start in starts:
-        shifts = [start + half - 1 - t for t in range(half)]
-        windows = [(band, shift) for band in bands for shift in shifts]
-        taps = spec.low[phase::2] + spec.high[phase::2]
-        phases.append(_weighted_sum(taps, windows, count, axis))
-    if targets is not None:
-        phases = fence(phases)
-        phases = [_fold(phases, targets, spec, parity) for parity in (0, 1)]
-    return _interleave(phases[0], phases[1], spec.length, axis)
+    half, even_length = len(one.low) // 2, 2 * one.size
+    wrap = half // 2
+    low, high = (
+        boundary.extend(stage, x, wrap, wrap, "periodic") for x in (low, high)
+    )
+    # With an even number of tap pairs the samples sit half a step off.
+    starts = ((1, 0), (0, 1)) if half % 2 == 0 else _IN_STEP
+    x = _join(stage, low, high, one, starts, even_length)
+    if one.length < even_length:  # The last sample was repeated.
+        x = stage(_fold_last, x)
+    return x
 
 
-def _merge_plan(spec: _Pass):
-    """How `_merge` reads the bands, which samples it makes, and where they go.
-
-    Returns:
-        Indices to read the bands at; (tap phase, first sample) of the even and odd
-        samples; their number; and the signal position of every sample made, None where
-        that is its own position.
-    """
-    half, size = len(spec.low) // 2, spec.size
-    if spec.mode == "periodization":
-        wrap = boundary.extension_indices(size, half // 2, half // 2, "periodic")
-        targets = _periodized_targets(spec) if spec.length % 2 else None
-        # With an even number of tap pairs the samples sit half a step off.
-        starts = [(1, 0), (0, 1)] if half % 2 == 0 else [(0, 0), (1, 0)]
-        return wrap, starts, size, targets
-    targets = _extended(spec)
-    inside = np.array_equal(targets, np.arange(spec.length))
-    # Samples beyond the border are not even computed.
-    if spec.mode == "zero" or inside:
-        return np.arange(size), [(0, 0), (1, 0)], size - half + 1, None
-    padded = boundary.extension_indices(size, half - 1, half - 1, "zero")
-    return padded, [(0, 0), (1, 0)], size + half - 1, targets
-
-
-def _extended(spec: _Pass) -> np.ndarray:
-    """Signal position of every sample that `_split` reads."""
-    num_taps = len(spec.low)
-    before = num_taps // 2 - 1 if spec.mode == "periodization" else num_taps - 2
-    after = 2 * spec.size + num_taps - 2 - before - spec.length
-    return boundary.extension_indices(spec.length, before, after, spec.mode)
-
-
-def _periodized_targets(spec: _Pass) -> np.ndarray:
-    return np.minimum(np.arange(2 * spec.size), spec.length - 1)
-
-
-def _fold(
-    phases: Sequence[jax.Array], targets: np.ndarray, spec: _Pass, parity: int
+def _join(
+    stage: Stage, low: jax.Array, high: jax.Array, one: Pass, starts, length: int
 ) -> jax.Array:
-    """Adds samples beyond the border to the even (0) or odd (1) samples they copy."""
-    sources = []
-    for phase, x in enumerate(phases):
-        target = targets[phase::2]
-        mine = (target != boundary.OUTSIDE) & (target % 2 == parity)
-        sources.append((x, np.where(mine, target // 2, boundary.OUTSIDE)))
-    return boundary.add(sources, (spec.length + 1 - parity) // 2, spec.axis)
+    """The first `length` samples that the bands determine, as if zero beyond."""
+    static = {"one": one, "starts": starts, "count": (length + 1) // 2}
+    if _run_of(low) >= _LONG_RUN or len(one.low) == 2:
+        return stage(_synthesize, low, high, length=length, **static)
+    phases = stage(_phases, low, high, **static)
+    return stage(_interleave, phases, length=length, run=_run_of(low))
+
+
+def _fold_last(x: jax.Array) -> jax.Array:
+    last = x[:, -2:-1] + x[:, -1:]
+    return lax.dynamic_update_slice_in_dim(x[:, :-1], last, x.shape[1] - 2, axis=1)
+
+
+def _add_border(
+    stage: Stage, x: jax.Array, low: jax.Array, high: jax.Array, one: Pass
+) -> jax.Array:
+    """Adds to the samples at the ends what the samples beyond the border owe them."""
+    for first, stop, rows in _border_blocks(one):
+        block = {"one": one, "first": first, "stop": stop, "rows": rows}
+        debt = stage(_border_block, low, high, **block)
+        x = stage(_add_at, x, debt, first=first)
+    return x
+
+
+def _border_block(
+    low: jax.Array,
+    high: jax.Array,
+    one: Pass,
+    first: int,
+    stop: int,
+    rows: tuple[int, ...],
+) -> jax.Array:
+    """What the samples `[first, stop)` get from beyond the border."""
+    matrix = _border_matrix(one)[..., first:stop]
+    terms = []
+    for weights, band in zip(matrix, (low, high), strict=True):
+        for row in rows:
+            shape = (-1, *[1] * (band.ndim - 2))
+            factors = np.asarray(weights[row], band.dtype).reshape(shape)
+            terms.append(factors * lax.slice_in_dim(band, row, row + 1, axis=1))
+    return functools.reduce(operator.add, terms)
+
+
+def _add_at(x: jax.Array, addend: jax.Array, first: int) -> jax.Array:
+    # In place: a new array would cost a copy of the whole signal.
+    total = addend + lax.slice_in_dim(x, first, first + addend.shape[1], axis=1)
+    return lax.dynamic_update_slice_in_dim(x, total, first, axis=1)
+
+
+@functools.lru_cache(maxsize=256)
+def _border_matrix(one: Pass) -> np.ndarray:
+    """What the pass has beyond that of mode "zero", `[2, size, length]`."""
+    return matmul.pass_matrix(one) - matmul.pass_matrix(one._replace(mode="zero"))
+
+
+@functools.lru_cache(maxsize=256)
+def _border_blocks(one: Pass) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Blocks of `_border_matrix` that hold all of it: first and last column, rows."""
+    used = _border_matrix(one).any(axis=0)
+    columns = np.flatnonzero(used.any(axis=0))
+    if not len(columns):
+        return []
+    # The two ends of a long signal are apart, those of a short one are not.
+    gap = int(np.argmax(np.diff(columns))) + 1 if len(columns) > 1 else 1
+    ends = [columns[:gap], columns[gap:]] if len(columns) < one.length else [columns]
+    blocks = []
+    for end in ends:
+        if len(end):
+            first, stop = int(end[0]), int(end[-1]) + 1
+            rows = np.flatnonzero(used[:, first:stop].any(axis=1))
+            blocks.append((first, stop, tuple(rows.tolist())))
+    return blocks
+
+
+def _shift_weights(one: Pass, starts) -> dict[int, np.ndarray]:
+    """Shift of the bands -> taps, `[low or high, even or odd sample]`."""
+    half = len(one.low) // 2
+    weights: dict[int, np.ndarray] = {}
+    for parity, (phase, start) in enumerate(starts):
+        for t in range(half):
+            pair = weights.setdefault(start + half - 1 - t, np.zeros((2, 2)))
+            pair[:, parity] = one.low[2 * t + phase], one.high[2 * t + phase]
+    return weights
+
+
+def _synthesize(
+    low: jax.Array, high: jax.Array, one: Pass, starts, count: int, length: int
+) -> jax.Array:
+    """Both phases side by side, `[lead, length, run]`."""
+    x = _weighted_sum(*_shifted(low, high, one, starts, count, run=1), axis=2)
+    return x.reshape(len(low), 2 * count, *low.shape[2:])[:, :length]
+
+
+def _phases(
+    low: jax.Array, high: jax.Array, one: Pass, starts, count: int
+) -> jax.Array:
+    """Even and odd samples, `[2, lead, count * run]`."""
+    rows = [band.reshape(len(band), -1) for band in (low, high)]
+    shifted = _shifted(*rows, one, starts, count, run=_run_of(low))
+    return _weighted_sum(*shifted, axis=0)
+
+
+def _shifted(
+    low: jax.Array, high: jax.Array, one: Pass, starts, count: int, run: int
+) -> tuple[list[np.ndarray], list[jax.Array]]:
+    weights, windows = [], []
+    for shift, pairs in _shift_weights(one, starts).items():
+        for band, pair in zip((low, high), pairs, strict=True):
+            first, stop = shift * run, (shift + count) * run
+            windows.append(lax.slice_in_dim(band, first, stop, axis=1))
+            weights.append(pair)
+    return weights, windows
+
+
+def _interleave(phases: jax.Array, length: int, run: int) -> jax.Array:
+    """Samples taken in turn from the two phases, `[lead, length, run]`."""
+    _, lead, width = phases.shape
+    runs = [run] if run > 1 else []
+    planes = [phase.reshape(lead, width // run, *runs) for phase in phases]
+    x = _weighted_sum([np.array([1, 0]), np.array([0, 1])], planes, axis=2)
+    return x.reshape(lead, 2 * width // run, *runs)[:, :length]
+
+
+def _pairs(low: Sequence[float], high: Sequence[float]) -> list[np.ndarray]:
+    return [np.array(pair) for pair in zip(low, high, strict=True)]
 
 
 def _weighted_sum(
-    taps: Sequence[float],
-    windows: Sequence[tuple[jax.Array, int]],
-    size: int,
-    axis: int,
-    stride: int = 1,
+    pairs: Sequence[np.ndarray], windows: Sequence[jax.Array], axis: int
 ) -> jax.Array:
-    """Sum of tap times window, a window being `size` samples from a first one on."""
+    """Two sums of windows, with the first and the second weight of each pair.
+
+    The new axis of size 2 is inserted at `axis`.
+    """
     total = None
-    for tap, (x, first) in zip(taps, windows, strict=True):
-        if tap == 0.0 and total is not None:  # PyWavelets pads short filters.
+    for pair, window in zip(pairs, windows, strict=True):
+        if not pair.any() and total is not None:  # PyWavelets pads short filters.
             continue
-        stop = first + stride * (size - 1) + 1
-        term = tap * lax.slice_in_dim(x, first, stop, stride, axis)
+        shape = [1] * (window.ndim + 1)
+        shape[axis] = 2
+        weight = np.asarray(pair, window.dtype).reshape(shape)
+        term = weight * jnp.expand_dims(window, axis)
         total = term if total is None else total + term
     assert total is not None, "a filter has at least one tap"
     return total
 
 
-def _interleave(even: jax.Array, odd: jax.Array, length: int, axis: int) -> jax.Array:
-    """Array of `length` samples, taken in turn from `even` and `odd`."""
-    half = (length + 1) // 2
-    even, odd = (
-        boundary.take(x, boundary.extension_indices(n, 0, half - n, "zero"), axis)
-        for x, n in ((even, even.shape[axis]), (odd, odd.shape[axis]))
-    )
-    shape = list(even.shape)
-    shape[axis] = 2 * half
-    joined = jnp.stack([even, odd], axis=axis).reshape(shape)
-    return lax.slice_in_dim(joined, 0, length, axis=axis)
+def _folded(x: jax.Array, axis: int) -> jax.Array:
+    """`x` as `[lead, samples along axis, run]`, or `[lead, samples]` for runs of 1."""
+    tail = x.shape[axis:]
+    run = int(np.prod(tail[1:]))
+    return x.reshape(-1, tail[0], *([run] if run > 1 else []))
 
 
-def _split_rule(fence: Fence, x: jax.Array, **params) -> list[jax.Array]:
-    bands = _split(_widen(x), _Pass(**params), fence)
-    return [band.astype(x.dtype) for band in bands]
+def _run_of(folded: jax.Array) -> int:
+    return folded.shape[2] if folded.ndim == 3 else 1
 
 
-def _merge_rule(
-    fence: Fence, low_band: jax.Array, high_band: jax.Array, **params
-) -> list[jax.Array]:
-    signal = _merge(_widen(low_band), _widen(high_band), _Pass(**params), fence)
-    return [signal.astype(low_band.dtype)]
-
-
-def _widen(x: jax.Array) -> jax.Array:
-    """Half-precision sums of many taps would lose half their digits."""
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
-
-
-def _resized(aval, axis: int, size: int):
-    """`aval` with another size along `axis`; sharding and varying axes are kept."""
-    shape = list(aval.shape)
-    shape[axis] = size
-    return aval.update(shape=tuple(shape), weak_type=False)
-
-
-def _split_shapes(x, *, axis, size, **_):
-    return [_resized(x, axis, size)] * 2
-
-
-def _merge_shapes(low_band, high_band, *, axis, length, **_):
-    del high_band
-    return [_resized(low_band, axis, length)]
-
-
-_split_p = make_primitive("wavelet_split", _split_rule, _split_shapes)
-_merge_p = make_primitive("wavelet_merge", _merge_rule, _merge_shapes)
-declare_transposes(_split_p, _merge_p)
+def _resized(shape: Sequence[int], axis: int, size: int) -> list[int]:
+    new = list(shape)
+    new[axis] = size
+    return new

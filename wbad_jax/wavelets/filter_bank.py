@@ -1,0 +1,179 @@
+"""Filtering along one or several axes, as a pair of linear primitives.
+
+Why primitives: the gradient of a pass is then the hand-written transpose, which is
+several times faster than what automatic differentiation makes of the slices, and unlike
+`jax.custom_vjp` a linear primitive keeps forward mode (`jax.jvp`, Hessian-vector
+products).
+"""
+
+import math
+from collections.abc import Sequence
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.layout import Layout, with_layout_constraint
+
+from wbad_jax.wavelets import matmul, polyphase
+from wbad_jax.wavelets.filters import Wavelet
+from wbad_jax.wavelets.linear_primitive import (
+    Stage,
+    declare_transposes,
+    make_primitive,
+    same_varying_axes,
+)
+from wbad_jax.wavelets.passes import Pass, analysis_pass, signal_length, synthesis_pass
+
+
+def analyze(
+    x: jax.Array, bank: Wavelet, mode: str, axes: Sequence[int], backend: str
+) -> list[jax.Array]:
+    """Splits `x` into half-bands along each of `axes`.
+
+    Args:
+        x: Signal, any shape, floating-point.
+        bank: Filters.
+        mode: Boundary mode.
+        axes: Axes, negative.
+        backend: "auto", "polyphase" or "matmul".
+
+    Returns:
+        `2 ** len(axes)` bands; the bits of a band's number say whether it is low (0) or
+        high (1) along each axis, the first axis being the lowest bit.
+    """
+    passes = tuple(analysis_pass(bank, mode, axis, x.shape[axis]) for axis in axes)
+    return _split_p.bind(x, passes=passes, backend=backend)
+
+
+def synthesize(
+    bands: Sequence[jax.Array],
+    bank: Wavelet,
+    mode: str,
+    axes: Sequence[int],
+    lengths: Sequence[int],
+    backend: str,
+) -> jax.Array:
+    """Joins half-bands along each of `axes`; inverse of `analyze`.
+
+    Args:
+        bands: Bands in the order of `analyze`, all of one shape and dtype.
+        bank: Filters.
+        mode: Boundary mode of the analysis.
+        axes: Axes, negative.
+        lengths: Samples of the result along each axis: the full number, see
+            `signal_length`, or one less, for a signal of odd length.
+        backend: "auto", "polyphase" or "matmul".
+
+    Returns:
+        The signal.
+    """
+    passes = tuple(
+        synthesis_pass(bank, mode, axis, bands[0].shape[axis], length)
+        for axis, length in zip(axes, lengths, strict=True)
+    )
+    (x,) = _merge_p.bind(*same_varying_axes(*bands), passes=passes, backend=backend)
+    for axis, length in zip(axes, lengths, strict=True):
+        x = lax.slice_in_dim(x, 0, length, axis=axis)
+    return x
+
+
+def full_lengths(shape: Sequence[int], bank: Wavelet, mode: str, axes: Sequence[int]):
+    """Samples along each axis of the signal whose bands have this `shape`."""
+    return [signal_length(shape[axis], len(bank), mode) for axis in axes]
+
+
+def _split_rule(
+    stage: Stage,
+    x: jax.Array,
+    *,
+    passes: tuple[Pass, ...],
+    backend: str,
+    platform: str | None,
+) -> list[jax.Array]:
+    shape = _band_shape(x.shape, passes)
+    folded, passes = _fold(x, passes)
+    bands = _choose(backend, platform).split(stage, _widen(folded), passes)
+    return [_unfold(band.astype(x.dtype), shape, platform) for band in bands]
+
+
+def _merge_rule(
+    stage: Stage,
+    *bands: jax.Array,
+    passes: tuple[Pass, ...],
+    backend: str,
+    platform: str | None,
+) -> list[jax.Array]:
+    shape = _signal_shape(bands[0].shape, passes)
+    folded = [_fold(band, passes)[0] for band in bands]
+    _, passes = _fold(bands[0], passes)
+    wide = [_widen(band) for band in folded]
+    signal = _choose(backend, platform).merge(stage, wide, passes)
+    return [_unfold(signal.astype(bands[0].dtype), shape, platform)]
+
+
+def _fold(
+    x: jax.Array, passes: tuple[Pass, ...]
+) -> tuple[jax.Array, tuple[Pass, ...]]:
+    """Folds the axes ahead of and behind the transformed ones into one each.
+
+    Axes of size 1 are left out: they tempt XLA into other memory layouts, and so into
+    copies.
+    """
+    first, last = min(one.axis for one in passes), max(one.axis for one in passes)
+    behind = math.prod(x.shape[last + 1 :]) if last < -1 else 1
+    runs = [behind] if behind > 1 else []
+    middle = x.shape[first : last + 1 or None]
+    shift = -1 - last - len(runs)
+    moved = tuple(one._replace(axis=one.axis + shift) for one in passes)
+    return x.reshape(-1, *middle, *runs), moved
+
+
+def _unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
+    x = x.reshape(shape)
+    if platform != "cpu" or shape[-1] > 1:
+        return x
+    # Else XLA:CPU takes the last axis for the slowest one and rearranges a whole array.
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
+def _choose(backend: str, platform: str | None) -> ModuleType:
+    # A TPU multiplies matrices far faster than it moves every second lane.
+    dense = backend == "matmul" or (backend == "auto" and platform == "tpu")
+    return matmul if dense else polyphase
+
+
+def _widen(x: jax.Array) -> jax.Array:
+    """Half-precision sums of many taps would lose half their digits."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+
+
+def _resized(shape: Sequence[int], sizes: dict[int, int]) -> tuple[int, ...]:
+    new = list(shape)
+    for axis, size in sizes.items():
+        new[axis] = size
+    return tuple(new)
+
+
+def _band_shape(shape: Sequence[int], passes: tuple[Pass, ...]) -> tuple[int, ...]:
+    return _resized(shape, {one.axis: one.size for one in passes})
+
+
+def _signal_shape(shape: Sequence[int], passes: tuple[Pass, ...]) -> tuple[int, ...]:
+    return _resized(shape, {one.axis: one.length for one in passes})
+
+
+def _split_types(x, *, passes, **_):
+    # Sharding and varying axes are kept.
+    band = x.update(shape=_band_shape(x.shape, passes), weak_type=False)
+    return [band] * 2 ** len(passes)
+
+
+def _merge_types(*bands, passes, **_):
+    shape = _signal_shape(bands[0].shape, passes)
+    return [bands[0].update(shape=shape, weak_type=False)]
+
+
+_split_p = make_primitive("wavelet_split", _split_rule, _split_types)
+_merge_p = make_primitive("wavelet_merge", _merge_rule, _merge_types)
+declare_transposes(_split_p, _merge_p)
