@@ -135,6 +135,10 @@ def distance(a, b):
 
 def check(case, dtype, transform=None):
     tolerance = TOLERANCE[dtype]
+    if case[1] == "smooth" and dtype == "float32":
+        # Lines drawn through two pixels reach far: coefficients of 30,000 times the
+        # image. PyWavelets itself is then 2e-5 off its own result in double precision.
+        tolerance *= 5
     coefficients, against_pywavelets, restored, theirs = compare(
         *case, dtype, transform
     )

@@ -51,13 +51,13 @@ class _Border(NamedTuple):
     Attributes:
         indices: Sample that each one copies, or `OUTSIDE`.
         signs: Factor of each copy.
-        ends: Further samples of the signal, each with its factor in every extended
-            sample.
+        ends: What is added to the copies: multiples, one for every extended sample, of
+            a sample of the signal, or of the difference of a first and a second one.
     """
 
     indices: np.ndarray
     signs: np.ndarray
-    ends: dict[int, np.ndarray]
+    ends: list[tuple[np.ndarray, int, int | None]]
 
 
 def check_mode(mode: str) -> None:
@@ -103,8 +103,10 @@ def _beyond(x: jax.Array, first: int, stop: int, mode: str) -> jax.Array:
     """Samples `[first, stop)` of the extended signal."""
     border = _border(np.arange(first, stop), x.shape[1], mode)
     piece = _scaled(take(x, border.indices, 1), border.signs, 1)
-    for sample, factors in border.ends.items():
-        end = lax.slice_in_dim(x, sample, sample + 1, axis=1)
+    for factors, plus, minus in border.ends:
+        end = lax.slice_in_dim(x, plus, plus + 1, axis=1)
+        if minus is not None:
+            end = end - lax.slice_in_dim(x, minus, minus + 1, axis=1)
         piece = piece + _scaled(end, factors, 1)
     return piece
 
@@ -116,8 +118,10 @@ def extension_matrix(length: int, before: int, after: int, mode: str) -> np.ndar
     inside = border.indices != OUTSIDE
     rows = np.arange(len(matrix))[inside]
     matrix[rows, border.indices[inside]] = border.signs[inside]
-    for sample, factors in border.ends.items():
-        matrix[:, sample] += factors
+    for factors, plus, minus in border.ends:
+        matrix[:, plus] += factors
+        if minus is not None:
+            matrix[:, minus] -= factors
     return matrix
 
 
@@ -126,11 +130,11 @@ def _border(position: np.ndarray, length: int, mode: str) -> _Border:
     signs = np.ones(len(position))
     if mode == "antisymmetric":
         odd_periods = (position // length) % 2
-        return _Border(_indices(position, length, "symmetric"), 1 - 2 * odd_periods, {})
+        return _Border(_indices(position, length, "symmetric"), 1 - 2 * odd_periods, [])
     if mode not in ("antireflect", "smooth"):
-        return _Border(_indices(position, length, mode), signs, {})
+        return _Border(_indices(position, length, mode), signs, [])
     if length == 1:  # A line through one sample is level.
-        return _Border(np.zeros_like(position), signs, {})
+        return _Border(np.zeros_like(position), signs, [])
     if mode == "smooth":
         return _straight(position, length)
     return _antireflected(position, length)
@@ -139,11 +143,10 @@ def _border(position: np.ndarray, length: int, mode: str) -> _Border:
 def _straight(position: np.ndarray, length: int) -> _Border:
     """Lines through the first two and the last two samples."""
     last = length - 1
-    ahead, behind = np.minimum(position, 0), np.maximum(position - last, 0)
-    ends: dict[int, np.ndarray] = {}
-    for sample, factors in ((0, -ahead), (1, ahead), (last - 1, -behind), (last, behind)):
-        if factors.any():
-            ends[sample] = ends.get(sample, 0) + factors
+    ahead, behind = np.maximum(-position, 0), np.maximum(position - last, 0)
+    # The difference first: its rounding is small beside that of the samples.
+    lines = [(ahead, 0, 1), (behind, last, last - 1)]
+    ends = [line for line in lines if line[0].any()]
     return _Border(np.clip(position, 0, last), np.ones(len(position)), ends)
 
 
@@ -152,7 +155,8 @@ def _antireflected(position: np.ndarray, length: int) -> _Border:
     last = length - 1
     turns, place = np.divmod(position, 2 * last)
     mirrored = place > last
-    ends = {0: -2 * turns, last: 2 * turns + 2 * mirrored}
+    ends = [(-2 * turns, 0, None), (2 * turns + 2 * mirrored, last, None)]
+    ends = [end for end in ends if end[0].any()]
     indices = np.where(mirrored, 2 * last - place, place)
     return _Border(indices, 1 - 2 * mirrored, ends)
 

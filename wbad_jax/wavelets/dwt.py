@@ -127,12 +127,7 @@ def idwt2(
 
 def as_images(images: ArrayLike, name: str) -> jax.Array:
     """Returns `images` as a JAX array, or says why they are no images."""
-    x = jnp.asarray(images)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"{name} must be of a floating-point type, got {x.dtype}; convert with "
-            "astype(jnp.float32)."
-        )
+    x = as_floating(images, name)
     if x.ndim < 3:
         raise ValueError(
             f"{name} must be [*batch, height, width, channels], got shape {x.shape}."
@@ -140,6 +135,17 @@ def as_images(images: ArrayLike, name: str) -> jax.Array:
     if 0 in x.shape[_HEIGHT:-1]:
         raise ValueError(f"{name} must not be empty, got shape {x.shape}.")
     return x
+
+
+def as_floating(x: ArrayLike, name: str) -> jax.Array:
+    """Returns `x` as a JAX array; raises TypeError unless it is floating-point."""
+    array = jnp.asarray(x)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} must be of a floating-point type, got {array.dtype}; convert with "
+            "astype(jnp.float32)."
+        )
+    return array
 
 
 def check_backend(backend: str) -> str:

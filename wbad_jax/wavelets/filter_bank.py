@@ -6,17 +6,15 @@ several times faster than what automatic differentiation makes of the slices, an
 products).
 """
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 
 import jax
-import jax.numpy as jnp
 from jax import lax
-from jax.experimental.layout import Layout, with_layout_constraint
 
 from wbad_jax.wavelets import matmul, polyphase
 from wbad_jax.wavelets.filters import Wavelet
+from wbad_jax.wavelets.folding import fold, unfold, widen
 from wbad_jax.wavelets.linear_primitive import (
     Stage,
     declare_transposes,
@@ -92,9 +90,9 @@ def _split_rule(
     platform: str | None,
 ) -> list[jax.Array]:
     shape = _band_shape(x.shape, passes)
-    folded, passes = _fold(x, passes)
-    bands = _choose(backend, platform).split(stage, _widen(folded), passes)
-    return [_unfold(band.astype(x.dtype), shape, platform) for band in bands]
+    folded, passes = fold(x, passes)
+    bands = _choose(backend, platform).split(stage, widen(folded), passes)
+    return [unfold(band.astype(x.dtype), shape, platform) for band in bands]
 
 
 def _merge_rule(
@@ -105,47 +103,17 @@ def _merge_rule(
     platform: str | None,
 ) -> list[jax.Array]:
     shape = _signal_shape(bands[0].shape, passes)
-    folded = [_fold(band, passes)[0] for band in bands]
-    _, passes = _fold(bands[0], passes)
-    wide = [_widen(band) for band in folded]
+    folded = [fold(band, passes)[0] for band in bands]
+    _, passes = fold(bands[0], passes)
+    wide = [widen(band) for band in folded]
     signal = _choose(backend, platform).merge(stage, wide, passes)
-    return [_unfold(signal.astype(bands[0].dtype), shape, platform)]
-
-
-def _fold(
-    x: jax.Array, passes: tuple[Pass, ...]
-) -> tuple[jax.Array, tuple[Pass, ...]]:
-    """Folds the axes ahead of and behind the transformed ones into one each.
-
-    Axes of size 1 are left out: they tempt XLA into other memory layouts, and so into
-    copies.
-    """
-    first, last = min(one.axis for one in passes), max(one.axis for one in passes)
-    behind = math.prod(x.shape[last + 1 :]) if last < -1 else 1
-    runs = [behind] if behind > 1 else []
-    middle = x.shape[first : last + 1 or None]
-    shift = -1 - last - len(runs)
-    moved = tuple(one._replace(axis=one.axis + shift) for one in passes)
-    return x.reshape(-1, *middle, *runs), moved
-
-
-def _unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
-    x = x.reshape(shape)
-    if platform != "cpu" or shape[-1] > 1:
-        return x
-    # Else XLA:CPU takes the last axis for the slowest one and rearranges a whole array.
-    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+    return [unfold(signal.astype(bands[0].dtype), shape, platform)]
 
 
 def _choose(backend: str, platform: str | None) -> ModuleType:
     # A TPU multiplies matrices far faster than it moves every second lane.
     dense = backend == "matmul" or (backend == "auto" and platform == "tpu")
     return matmul if dense else polyphase
-
-
-def _widen(x: jax.Array) -> jax.Array:
-    """Half-precision sums of many taps would lose half their digits."""
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
 
 
 def _resized(shape: Sequence[int], sizes: dict[int, int]) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ def waverec2(
     boundary.check_mode(mode)
     check_backend(backend)
     approx = as_images(coefficients[0], "approx")
-    levels = [_as_details(bands) for bands in coefficients[1:]]
+    levels = [as_details(bands) for bands in coefficients[1:]]
     if not levels:
         return _check_untransformed(approx, shape)
     approx = _fit(approx, levels[0])
@@ -159,7 +159,8 @@ def _check_level(sizes: Sequence[int], wavelet: Wavelet, level: int | None) -> i
     return level
 
 
-def _as_details(bands: Sequence[ArrayLike]) -> Details:
+def as_details(bands: Sequence[ArrayLike]) -> Details:
+    """Returns three arrays as `Details`, or says why they are none."""
     if len(bands) != 3:
         raise ValueError(
             "Details must be (horizontal, vertical, diagonal), got "

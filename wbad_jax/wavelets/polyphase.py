@@ -112,7 +112,7 @@ def _correlate(extended: jax.Array, one: Pass) -> jax.Array:
         lax.slice_in_dim(extended, j, j + 2 * one.size - 1, 2, axis=1)
         for j in range(len(one.low))
     ]
-    return _weighted_sum(_pairs(one.low, one.high), windows, axis=0)
+    return weighted_sum(_pairs(one.low, one.high), windows, axis=0)
 
 
 def _deinterleave(extended: jax.Array) -> jax.Array:
@@ -129,7 +129,7 @@ def _correlate_planes(planes: jax.Array, one: Pass) -> jax.Array:
         lax.slice_in_dim(planes[j % 2], j // 2 * run, (j // 2 + one.size) * run, axis=1)
         for j in range(len(one.low))
     ]
-    return _weighted_sum(_pairs(one.low, one.high), windows, axis=0)
+    return weighted_sum(_pairs(one.low, one.high), windows, axis=0)
 
 
 def _merge_periodic(
@@ -240,7 +240,7 @@ def _synthesize(
     low: jax.Array, high: jax.Array, one: Pass, starts, count: int, length: int
 ) -> jax.Array:
     """Both phases side by side, `[lead, length, run]`."""
-    x = _weighted_sum(*_shifted(low, high, one, starts, count, run=1), axis=2)
+    x = weighted_sum(*_shifted(low, high, one, starts, count, run=1), axis=2)
     return x.reshape(len(low), 2 * count, *low.shape[2:])[:, :length]
 
 
@@ -250,7 +250,7 @@ def _phases(
     """Even and odd samples, `[2, lead, count * run]`."""
     rows = [band.reshape(len(band), -1) for band in (low, high)]
     shifted = _shifted(*rows, one, starts, count, run=_run_of(low))
-    return _weighted_sum(*shifted, axis=0)
+    return weighted_sum(*shifted, axis=0)
 
 
 def _shifted(
@@ -270,7 +270,7 @@ def _interleave(phases: jax.Array, length: int, run: int) -> jax.Array:
     _, lead, width = phases.shape
     runs = [run] if run > 1 else []
     planes = [phase.reshape(lead, width // run, *runs) for phase in phases]
-    x = _weighted_sum([np.array([1, 0]), np.array([0, 1])], planes, axis=2)
+    x = weighted_sum([np.array([1, 0]), np.array([0, 1])], planes, axis=2)
     return x.reshape(lead, 2 * width // run, *runs)[:, :length]
 
 
@@ -278,20 +278,23 @@ def _pairs(low: Sequence[float], high: Sequence[float]) -> list[np.ndarray]:
     return [np.array(pair) for pair in zip(low, high, strict=True)]
 
 
-def _weighted_sum(
-    pairs: Sequence[np.ndarray], windows: Sequence[jax.Array], axis: int
+def weighted_sum(
+    weights: Sequence[np.ndarray], windows: Sequence[jax.Array], axis: int
 ) -> jax.Array:
-    """Two sums of windows, with the first and the second weight of each pair.
+    """Sums of windows, one for each of the weights that a window has.
 
-    The new axis of size 2 is inserted at `axis`.
+    Args:
+        weights: As many weights for every window as sums are wanted.
+        windows: Arrays of one shape.
+        axis: Where to insert the axis of the sums.
     """
     total = None
-    for pair, window in zip(pairs, windows, strict=True):
-        if not pair.any() and total is not None:  # PyWavelets pads short filters.
+    for factors, window in zip(weights, windows, strict=True):
+        if not factors.any() and total is not None:  # PyWavelets pads short filters.
             continue
         shape = [1] * (window.ndim + 1)
-        shape[axis] = 2
-        weight = np.asarray(pair, window.dtype).reshape(shape)
+        shape[axis] = len(factors)
+        weight = np.asarray(factors, window.dtype).reshape(shape)
         term = weight * jnp.expand_dims(window, axis)
         total = term if total is None else total + term
     assert total is not None, "a filter has at least one tap"

@@ -1,0 +1,44 @@
+"""Memory layout at the door of a primitive: few axes, none of size 1, wide numbers."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
+
+
+def fold(x: jax.Array, passes: tuple[Any, ...]) -> tuple[jax.Array, tuple[Any, ...]]:
+    """Folds the axes ahead of and behind the transformed ones into one each.
+
+    A last axis of size 1 is left out: it tempts XLA into other memory layouts, and so
+    into copies.
+
+    Args:
+        x: Array.
+        passes: Descriptions of passes: named tuples with a negative `axis`.
+
+    Returns:
+        The folded array, and the passes with the axes they have there.
+    """
+    first, last = min(one.axis for one in passes), max(one.axis for one in passes)
+    behind = math.prod(x.shape[last + 1 :]) if last < -1 else 1
+    runs = [behind] if behind > 1 else []
+    middle = x.shape[first : last + 1 or None]
+    shift = -1 - last - len(runs)
+    moved = tuple(one._replace(axis=one.axis + shift) for one in passes)
+    return x.reshape(-1, *middle, *runs), moved
+
+
+def unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
+    """Gives a folded array its `shape` back."""
+    x = x.reshape(shape)
+    if platform != "cpu" or shape[-1] > 1:
+        return x
+    # Else XLA:CPU takes the last axis for the slowest one and rearranges a whole array.
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """Half-precision sums of many taps would lose half their digits."""
+    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x

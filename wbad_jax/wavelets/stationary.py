@@ -1,0 +1,246 @@
+"""Stationary (undecimated, translation-invariant) wavelet transform.
+
+Every level keeps all samples: filters are dilated instead of bands halved. Numbers and
+layouts are those of PyWavelets. The boundary is periodic, and sizes must be multiples
+of `2 ** level`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from wbad_jax.wavelets import undecimated
+from wbad_jax.wavelets.dwt import as_floating, as_images
+from wbad_jax.wavelets.filters import Wavelet, as_wavelet
+from wbad_jax.wavelets.multilevel import Details, as_details
+
+_AXES = (-3, -2)
+
+
+def swt_max_level(size: int) -> int:
+    """Largest number of levels for `size` samples: how often 2 divides it.
+
+    Raises:
+        ValueError: If `size` is below 1.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}.")
+    return (size & -size).bit_length() - 1
+
+
+def swt2(
+    images: ArrayLike,
+    wavelet: str | Wavelet = "haar",
+    level: int | None = None,
+    start_level: int = 0,
+    *,
+    trim_approx: bool = False,
+    norm: bool = False,
+) -> list[Any]:
+    """Stationary wavelet transform of images.
+
+    Args:
+        images: `[*batch, height, width, channels]`, floating-point.
+        wavelet: Name or filters. Static.
+        level: Number of levels; None is the largest number, see `swt_max_level`.
+            Static.
+        start_level: Levels to skip: `images` are the approximation of that level.
+            Static.
+        trim_approx: Keep only the approximation of the last level. Static.
+        norm: Divide the filters by sqrt(2). With an orthogonal wavelet and
+            `trim_approx` the sum of squares is then that of the images, and white noise
+            of standard deviation sigma has `sigma / 2**j` in all bands of level j. If
+            False it keeps sigma in every band. Static.
+
+    Returns:
+        `[(approx_n, Details_n), ..., (approx_1, Details_1)]`, or with `trim_approx`
+        `[approx_n, Details_n, ..., Details_1]`; all arrays of the shape and dtype of
+        `images`.
+
+    Raises:
+        TypeError: If `images` are not of a floating-point type.
+        ValueError: If height or width is no multiple of `2 ** (start_level + level)`,
+            if `level` is below 1 or `start_level` negative, or as `dwt2`.
+
+    Reference:
+        Nason and Silverman (1995), The stationary wavelet transform and some
+        statistical applications, section 3.
+    """
+    x = as_images(images, "images")
+    levels = []
+    for dilation in _dilations(x, _AXES, level, start_level):
+        bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
+        x, *details = undecimated.analyze(x, bank, _AXES, dilation)
+        levels.append((x, Details(*details)))
+    return _trimmed(levels) if trim_approx else levels[::-1]
+
+
+def iswt2(
+    coefficients: Sequence[Any],
+    wavelet: str | Wavelet = "haar",
+    *,
+    norm: bool = False,
+    start_level: int = 0,
+) -> Float[Array, "*batch height width channels"]:
+    """Reconstructs images from their stationary transform; inverse of `swt2`.
+
+    The mean of the inverses over all shifts: of coefficients that were changed, as by
+    shrinkage, it makes the translation-invariant estimate.
+
+    Args:
+        coefficients: As `swt2` returns them, in either layout.
+        wavelet: Wavelet of the decomposition. Static.
+        norm: As in the decomposition. Static.
+        start_level: As in the decomposition. Static.
+
+    Returns:
+        Images, of the shape of each band.
+
+    Raises:
+        TypeError: If the coefficients are not of a floating-point type.
+        ValueError: If there are none, if they differ in shape, or as `swt2`.
+    """
+    approx, levels = _unpacked(coefficients)
+    x = as_images(approx, "approx")
+    details = [as_details(bands) for bands in levels]
+    _check_alike(x, [band for bands in details for band in bands])
+    dilations = _dilations(x, _AXES, len(levels), start_level)
+    bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
+    for bands, dilation in zip(details, reversed(dilations), strict=True):
+        x = undecimated.synthesize((x, *bands), bank, _AXES, dilation)
+    return x
+
+
+def swt(
+    x: ArrayLike,
+    wavelet: str | Wavelet = "haar",
+    level: int | None = None,
+    start_level: int = 0,
+    axis: int = -1,
+    *,
+    trim_approx: bool = False,
+    norm: bool = False,
+) -> list[Any]:
+    """Stationary wavelet transform along one axis; see `swt2`.
+
+    Args:
+        x: Signals, any shape, floating-point.
+        wavelet: Name or filters. Static.
+        level: Number of levels; None is the largest number. Static.
+        start_level: Levels to skip. Static.
+        axis: Axis of the samples. Static.
+        trim_approx: Keep only the approximation of the last level. Static.
+        norm: Divide the filters by sqrt(2). Static.
+
+    Returns:
+        `[(approx_n, detail_n), ..., (approx_1, detail_1)]`, or with `trim_approx`
+        `[approx_n, detail_n, ..., detail_1]`.
+
+    Raises:
+        TypeError: If `x` is not of a floating-point type.
+        ValueError: If `x` has no such axis, or as `swt2`.
+    """
+    x = as_floating(x, "x")
+    axes = (_negative(axis, x.ndim),)
+    levels = []
+    for dilation in _dilations(x, axes, level, start_level):
+        bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
+        x, detail = undecimated.analyze(x, bank, axes, dilation)
+        levels.append((x, detail))
+    return _trimmed(levels) if trim_approx else levels[::-1]
+
+
+def iswt(
+    coefficients: Sequence[Any],
+    wavelet: str | Wavelet = "haar",
+    axis: int = -1,
+    *,
+    norm: bool = False,
+    start_level: int = 0,
+) -> Array:
+    """Reconstructs signals from their stationary transform; inverse of `swt`.
+
+    Args:
+        coefficients: As `swt` returns them, in either layout.
+        wavelet: Wavelet of the decomposition. Static.
+        axis: Axis of the samples. Static.
+        norm: As in the decomposition. Static.
+        start_level: As in the decomposition. Static.
+
+    Returns:
+        Signals, of the shape of each band.
+
+    Raises:
+        TypeError: If the coefficients are not of a floating-point type.
+        ValueError: As `iswt2`.
+    """
+    approx, levels = _unpacked(coefficients)
+    x = as_floating(approx, "approx")
+    details = [as_floating(detail, "detail") for detail in levels]
+    _check_alike(x, details)
+    axes = (_negative(axis, x.ndim),)
+    dilations = _dilations(x, axes, len(levels), start_level)
+    bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
+    for detail, dilation in zip(details, reversed(dilations), strict=True):
+        x = undecimated.synthesize((x, detail), bank, axes, dilation)
+    return x
+
+
+def _dilations(
+    x: jax.Array, axes: Sequence[int], level: int | None, start_level: int
+) -> list[int]:
+    """Dilation of the filters at each level; checks that the sizes allow them."""
+    sizes = [x.shape[axis] for axis in axes]
+    if start_level < 0:
+        raise ValueError(f"start_level must not be negative, got {start_level}.")
+    if level is None:
+        level = min(swt_max_level(size) for size in sizes) - start_level
+    if level < 1:
+        raise ValueError(
+            f"level must be at least 1, got {level} for sizes {sizes} and start_level "
+            f"{start_level}."
+        )
+    unit = 2 ** (start_level + level)
+    if any(size % unit for size in sizes):
+        wanted = [-(-size // unit) * unit for size in sizes]
+        raise ValueError(
+            f"{start_level + level} levels need sizes that are multiples of {unit}, "
+            f"got {sizes}; pad to {wanted}."
+        )
+    return [2**j for j in range(start_level, start_level + level)]
+
+
+def _negative(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis must be an axis of an array of {ndim}, got {axis}.")
+    return axis % ndim - ndim
+
+
+def _rescaled(bank: Wavelet, factor: float) -> Wavelet:
+    filters = (bank.dec_lo, bank.dec_hi, bank.rec_lo, bank.rec_hi)
+    return Wavelet(bank.name, *(tuple(factor * t for t in taps) for taps in filters))
+
+
+def _trimmed(levels: list[tuple[jax.Array, Any]]) -> list[Any]:
+    return [levels[-1][0], *(details for _, details in reversed(levels))]
+
+
+def _unpacked(coefficients: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Approximation of the last level, and the details of all, coarsest first."""
+    if not coefficients:
+        raise ValueError("coefficients must hold at least one level, got none.")
+    if isinstance(coefficients[0], tuple | list):
+        return coefficients[0][0], [details for _, details in coefficients]
+    return coefficients[0], list(coefficients[1:])
+
+
+def _check_alike(approx: jax.Array, bands: Sequence[jax.Array]) -> None:
+    shapes = {band.shape for band in bands}
+    if shapes - {approx.shape}:
+        raise ValueError(
+            f"All bands must have the shape of the approximation, {approx.shape}, got "
+            f"{sorted(shapes)}."
+        )
