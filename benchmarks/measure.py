@@ -1,6 +1,7 @@
 """Timing calls in turn, and what machine the numbers belong to."""
 
 import collections
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -10,17 +11,26 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
-import jax
-
 Job = TypeVar("Job", bound=Hashable)
-_PACKAGES = ("jax", "jaxlib", "flax", "jaxwt", "PyWavelets", "numpy")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "jaxwt",
+    "PyWavelets",
+    "ptwt",
+    "torch",
+    "numpy",
+)
 
 
 def describe_machine() -> dict[str, Any]:
     """Versions and hardware that the numbers belong to."""
+    import jax  # here: the processes that time other libraries do without
+
     cpu = platform.processor()
     info = pathlib.Path("/proc/cpuinfo")
     if info.exists():
@@ -31,9 +41,17 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "device": str(jax.devices()[0]),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": _installed_versions(),
         "date": datetime.date.today().isoformat(),
     }
+
+
+def _installed_versions() -> dict[str, str]:
+    installed = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 def refuse_unoptimised() -> bool:
@@ -46,6 +64,42 @@ def refuse_unoptimised() -> bool:
     return off
 
 
+def count_repeats(call: Callable[[], Any], min_seconds: float) -> int:
+    """How often to repeat a call, compiled before, to fill a sample of that length."""
+    start = time.perf_counter()
+    call()
+    once = time.perf_counter() - start
+    return max(1, round(min_seconds / once))
+
+
+def take_sample(call: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Wall and CPU milliseconds of one call, the mean over some repeats.
+
+    The CPU time is that of all threads of this process.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(repeats):
+        call()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall_ms": 1e3 * wall / repeats, "cpu_ms": 1e3 * cpu / repeats}
+
+
+def sample_medians(samples: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The median of each clock."""
+    return {
+        clock: statistics.median(sample[clock] for sample in samples)
+        for clock in samples[0]
+    }
+
+
+def time_ratio(times: dict[str, float], unit: dict[str, float]) -> dict[str, float]:
+    """How many times `unit` the `times` are, on each clock."""
+    return {
+        "wall": times["wall_ms"] / unit["wall_ms"],
+        "cpu": times["cpu_ms"] / unit["cpu_ms"],
+    }
+
+
 def time_calls(
     calls: dict[Job, Callable[[], Any]], rounds: int, min_seconds: float = 0.0
 ) -> dict[Job, dict[str, float]]:
@@ -56,28 +110,12 @@ def time_calls(
         rounds: Samples of each.
         min_seconds: Length of a sample; short calls are repeated within it.
     """
-    repeats = {}
-    for key, call in calls.items():
-        start = time.perf_counter()
-        call()
-        once = time.perf_counter() - start
-        # Several calls a sample: the CPU clock is coarse.
-        repeats[key] = max(1, round(min_seconds / once))
+    repeats = {key: count_repeats(call, min_seconds) for key, call in calls.items()}
     samples = collections.defaultdict(list)
     for _ in range(rounds):
         for key, call in calls.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(repeats[key]):
-                call()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            samples[key].append((wall / repeats[key], cpu / repeats[key]))
-    return {
-        key: {
-            clock: 1e3 * statistics.median(pair[i] for pair in pairs)
-            for i, clock in enumerate(("wall_ms", "cpu_ms"))
-        }
-        for key, pairs in samples.items()
-    }
+            samples[key].append(take_sample(call, repeats[key]))
+    return {key: sample_medians(taken) for key, taken in samples.items()}
 
 
 def write_report(report: dict[str, Any], path: pathlib.Path) -> None:

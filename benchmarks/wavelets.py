@@ -1,163 +1,166 @@
-"""Times the wavelet transforms against jaxwt and PyWavelets.
+"""Times the wavelet transforms against jaxwt, ptwt and PyWavelets.
 
-    python benchmarks/wavelets.py --rounds=20
+    python -m benchmarks.wavelets
+    python -m benchmarks.wavelets --cases="64x64x64x1 haar 1,compile" --rounds=5
 
-Two jobs on random images, in single precision and mode "symmetric": `forward` is
-`waverec2(wavedec2(x))`; `gradient` is the value and the gradient by x and t
-of `sum(waverec2(soft(wavedec2(x), t)) ** 2)`. jaxwt gets images in its native layout
-`[batch * channels, height, width]`. All libraries are timed in turn, round after round,
-so that other load on the machine strikes all alike; the medians of wall time and of CPU
-time over all threads are reported. The ratios matter, not the milliseconds.
+One process a library; round after round each in turn times the case at hand while the
+others sleep, so that other load on the machine strikes all alike and no library's
+threads compete with another's. Reported are medians of wall time and of CPU time over
+all threads, speed-ups, and the times of wbad_jax in copies: multiples of `1.5 * x` of
+the same array, jitted, in the same process and rounds. Of ptwt on one thread and on
+all, the better counts, case by case and clock by clock. The ratios matter, not the
+milliseconds.
+
+`benchmarks/wavelet_libraries.py` defines the jobs, `wavelet_parts.py` what is measured
+of the denoiser's parts: noise level, soft threshold, stationary transform, backend
+"matmul", compile times.
 """
 
 import argparse
 import collections
+import contextlib
+import dataclasses
+import importlib.util
+import itertools
 import pathlib
-import statistics
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import jaxwt
-import numpy as np
 import pywt
 
-from benchmarks.measure import refuse_unoptimised, time_calls, write_report
-from wbad_jax import wavelets
+from benchmarks import wavelet_summary
+from benchmarks.measure import refuse_unoptimised, sample_medians, write_report
+from benchmarks.wavelet_libraries import JOBS, LIBRARIES, Case, check_agreement
+from benchmarks.wavelet_parts import Part, is_available, list_parts
+from benchmarks.worker import Worker, WorkerDied
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "wavelets.json"
-SHAPES = ((64, 64, 64, 1), (32, 128, 128, 1))
-NAMES = ("haar", "db4", "sym4")
+SHAPES = ((64, 64, 64, 1), (32, 128, 128, 1), (16, 224, 224, 3))
+NAMES = ("haar", "db4", "sym4", "db10")
 LEVELS = (1, 2, 3)
-THRESHOLD = 0.1
-# Both implementations sum in single precision, in different orders.
-RELATIVE_TOLERANCE = 1e-4
+MODES = ("symmetric", "periodization")
+COMPILE_REPEATS = 3
+# Threads that have just worked spin for a moment before they sleep.
+SETTLE_SECONDS = 0.01
+# A job and case past this time gets no more rounds, once it has had the fewest.
+CASE_SECONDS, FEWEST_ROUNDS = 15.0, 3
 
 
-def soft(c: jax.Array, t: jax.Array) -> jax.Array:
-    """Soft threshold, the same for all libraries."""
-    return jnp.sign(c) * jnp.maximum(jnp.abs(c) - t, 0)
+def choose_libraries(wanted: str) -> list[str]:
+    """wbad_jax and those wanted that are installed; a word about the others."""
+    libraries = ["wbad_jax"]
+    modules = {"jaxwt": ["jaxwt"], "ptwt": ["ptwt", "torch"], "pywavelets": ["pywt"]}
+    for library in wanted.split(","):
+        if library not in LIBRARIES:
+            known = ", ".join(LIBRARIES)
+            raise SystemExit(f"--libraries must be of {known}; got {library!r}.")
+        missing = [m for m in modules.get(library, ()) if not _installed(m)]
+        if missing:
+            print(f"Without {library}: {' and '.join(missing)} not installed.")
+        elif library not in libraries:
+            libraries.append(library)
+    return libraries
 
 
-def make_jobs(decompose: Callable, reconstruct: Callable) -> dict[str, Callable]:
-    """Compiled `forward(x)` and `gradient(x, t)` of a pair of transforms."""
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
-    def loss(x, t):
-        approx, *details = decompose(x)
-        shrunk = jax.tree.map(lambda c: soft(c, t), details)
-        return jnp.sum(reconstruct([approx, *shrunk]) ** 2)
 
-    return {
-        "forward": jax.jit(lambda x, t: reconstruct(decompose(x))),
-        "gradient": jax.jit(jax.value_and_grad(loss, argnums=(0, 1))),
+def choose_cases(options: argparse.Namespace) -> tuple[list[Case], list[Part]]:
+    """Cases and parts whose name contains one of the substrings in `--cases`."""
+    shapes, names, levels, modes = SHAPES, NAMES, LEVELS, MODES
+    if options.smoke:
+        shapes, names, levels, modes = ((2, 16, 16, 1),), ("haar",), (1,), MODES[:1]
+    cases = [Case(s, n, k) for s in shapes for n in names for k in levels]
+    parts = list(filter(is_available, list_parts(shapes, names, modes)))
+    wanted = options.cases.split(",")
+
+    def chosen(thing: Case | Part) -> bool:
+        return any(substring in thing.name for substring in wanted)
+
+    return list(filter(chosen, cases)), list(filter(chosen, parts))
+
+
+def prepare(
+    workers: Mapping[str, Worker], case: Case, job: str, min_seconds: float
+) -> list[tuple[Worker, str]]:
+    """Compiles a job in every worker and compares the results; the settings to time."""
+    turns: list[tuple[Worker, str]] = []
+    fingerprints: dict[str, dict[str, float]] = {}
+    request = {**dataclasses.asdict(case), "job": job, "min_seconds": min_seconds}
+    for worker in workers.values():
+        found = worker.ask("prepare", **request)
+        turns += [(worker, setting) for setting in found]
+        fingerprints |= found
+    try:
+        check_agreement(fingerprints)
+    except AssertionError as error:
+        raise AssertionError(f"{job} {case.name}: {error}") from None
+    return turns
+
+
+def run_job(
+    workers: Mapping[str, Worker], case: Case, job: str, rounds: int, min_seconds: float
+) -> dict[str, Any]:
+    """One row: the job timed in rounds, fewer where they take long."""
+    turns = prepare(workers, case, job, min_seconds)
+    samples = collections.defaultdict(list)
+    start = time.monotonic()
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.monotonic() - start > CASE_SECONDS:
+            break
+        for worker, setting in turns:
+            time.sleep(SETTLE_SECONDS)
+            samples[setting].append(worker.ask("time", setting=setting))
+    row: dict[str, Any] = {
+        "job": job,
+        "shape": case.shape,
+        "wavelet": case.wavelet,
+        "taps": pywt.Wavelet(case.wavelet).dec_len,
+        "level": case.level,
+        "rounds": len(samples["wbad_jax"]),
+        "times": {setting: sample_medians(taken) for setting, taken in samples.items()},
     }
+    return wavelet_summary.add_ratios(row)
 
 
-def make_case(
-    shape: tuple[int, ...], name: str, level: int
-) -> dict[tuple[str, str], Callable[[], Any]]:
-    """Calls to time, by (job, library)."""
-    batch, height, width, channels = shape
-    images = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
-    folded = np.moveaxis(images, -1, 1).reshape(batch * channels, height, width)
-    t = jnp.float32(THRESHOLD)
-    libraries = {
-        "wbad_jax": (
-            jnp.asarray(images),
-            make_jobs(
-                lambda x: wavelets.wavedec2(x, name, "symmetric", level),
-                lambda c: wavelets.waverec2(c, name, "symmetric", (height, width)),
-            ),
-        ),
-        "jaxwt": (
-            jnp.asarray(folded),
-            make_jobs(
-                lambda x: jaxwt.wavedec2(x, name, mode="symmetric", level=level),
-                lambda c: jaxwt.waverec2(c, name),
-            ),
-        ),
-    }
-    calls: dict[tuple[str, str], Callable[[], Any]] = {
-        (job, library): lambda f=function, x=x: jax.block_until_ready(f(x, t))
-        for library, (x, jobs) in libraries.items()
-        for job, function in jobs.items()
-    }
-    calls["forward", "pywavelets"] = lambda: pywt.waverec2(
-        pywt.wavedec2(folded, name, "symmetric", level), name, "symmetric"
-    )
-    return calls
-
-
-def check_agreement(outputs: dict[tuple[str, str], Any]) -> None:
-    """Raises AssertionError unless all libraries computed the same."""
-    for (job, library), output in outputs.items():
-        if library == "wbad_jax":
-            continue
-        mine = outputs[job, "wbad_jax"]
-        for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(output), strict=True):
-            scale = float(np.max(np.abs(b)))
-            worst = float(np.max(np.abs(np.ravel(a) - np.ravel(b))))
-            assert worst <= RELATIVE_TOLERANCE * scale, (job, library, worst, scale)
-
-
-def run_case(
-    shape: tuple[int, ...], name: str, level: int, rounds: int, min_seconds: float
+def run_cases(
+    libraries: Sequence[str], cases: Sequence[Case], rounds: int, min_seconds: float
 ) -> list[dict[str, Any]]:
-    """One row per job, with the times of every library and their ratios."""
-    calls = make_case(shape, name, level)
-    check_agreement({key: call() for key, call in calls.items()})
-    times = time_calls(calls, rounds, min_seconds)
+    """One row per case and job, printed as they come."""
     rows = []
-    for job in ("forward", "gradient"):
-        mine = times[job, "wbad_jax"]
-        row = {"job": job, "shape": shape, "wavelet": name, "level": level}
-        row["taps"] = pywt.Wavelet(name).dec_len
-        for (other_job, library), measured in times.items():
-            if other_job != job:
-                continue
-            row[library] = measured
-            if library != "wbad_jax":
-                row[f"speedup_{library}"] = {
-                    clock: measured[clock] / mine[clock] for clock in measured
-                }
-        rows.append(row)
+    with contextlib.ExitStack() as stack:
+        workers = {
+            library: stack.enter_context(
+                Worker("benchmarks.wavelet_libraries", library)
+            )
+            for library in libraries
+        }
+        print(f"{'':<8}{wavelet_summary.HEADER}")
+        for case, job in itertools.product(cases, JOBS):
+            rows.append(run_job(workers, case, job, rounds, min_seconds))
+            progress = f"{len(rows)}/{len(cases) * len(JOBS)}"
+            print(f"{progress:<8}{wavelet_summary.describe_row(rows[-1])}", flush=True)
     return rows
 
 
-def summarize(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Geometric means of the speed-ups, by job, number of taps and library."""
-    groups = collections.defaultdict(list)
-    for row in rows:
-        for key in row:
-            if key.startswith("speedup_"):
-                library = key.removeprefix("speedup_")
-                groups[row["job"], row["taps"], library].append(row[key])
-    return [
-        {
-            "job": job,
-            "taps": taps,
-            "against": library,
-            "cases": len(speedups),
-            "wall": statistics.geometric_mean(s["wall_ms"] for s in speedups),
-            "cpu": statistics.geometric_mean(s["cpu_ms"] for s in speedups),
-            "worst_wall": min(s["wall_ms"] for s in speedups),
-        }
-        for (job, taps, library), speedups in sorted(groups.items())
-    ]
-
-
-def print_row(row: dict[str, Any]) -> None:
-    """One line of the table: milliseconds of wall time, and speed-ups."""
-    line = f"{row['job']:<9}{'x'.join(map(str, row['shape'])):<14}{row['wavelet']:<6}"
-    line += f"{row['level']:<3}"
-    for library in ("wbad_jax", "jaxwt", "pywavelets"):
-        line += f"{row[library]['wall_ms']:10.2f}" if library in row else f"{'-':>10}"
-    for key in ("speedup_jaxwt", "speedup_pywavelets"):
-        for clock in ("wall_ms", "cpu_ms"):
-            line += f"{row[key][clock]:8.1f}" if key in row else f"{'-':>8}"
-    print(line, flush=True)
+def run_parts(
+    parts: Sequence[Part], rounds: int, min_seconds: float, repeats: int
+) -> list[dict[str, Any]]:
+    """One row per part. Compile times come from a process that did nothing before."""
+    rows = []
+    compiled = [part for part in parts if part.function.startswith("compile")]
+    timed = [part for part in parts if part not in compiled]
+    timing = {"rounds": rounds, "min_seconds": min_seconds}
+    for group, settings in ((compiled, {"repeats": repeats}), (timed, timing)):
+        with Worker("benchmarks.wavelet_parts") as worker:
+            for part in group:
+                measured = worker.ask(part.function, **part.arguments, **settings)
+                rows.append({"part": part.name, **part.arguments, **measured})
+                print(wavelet_summary.describe_part(rows[-1]), flush=True)
+    return rows
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -165,40 +168,51 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=15, help="rounds per case")
-    parser.add_argument("--min_seconds", type=float, default=0.02, help="per sample")
-    parser.add_argument("--smoke", action="store_true", help="one small case only")
-    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    add = parser.add_argument
+    add("--rounds", type=int, default=9, help="per case, at most")
+    add("--min_seconds", type=float, default=0.02, help="length of a sample, at least")
+    add("--cases", default="", help="only those with one of these substrings: A,B")
+    add("--libraries", default=",".join(LIBRARIES), help="to compare with: A,B")
+    add("--smoke", action="store_true", help="one small case, in seconds")
+    text = f"default: {RESULTS.name} beside the other results, if nothing was left out"
+    add("--output", type=pathlib.Path, help=text)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark, prints a table and writes the JSON file."""
+    """Runs the benchmark, prints tables and writes the JSON file."""
     options = parse_arguments(argv)
     if refuse_unoptimised():
         return 2
-    cases = [(s, n, k) for s in SHAPES for n in NAMES for k in LEVELS]
     if options.smoke:
-        cases = [((2, 16, 16, 1), "haar", 1)]
-    print(
-        f"{'job':<9}{'shape':<14}{'filter':<6}{'L':<3}{'wbad ms':>10}{'jaxwt':>10}"
-        f"{'pywt':>10}{'x jaxwt':>8}{'(cpu)':>8}{'x pywt':>8}{'(cpu)':>8}"
-    )
-    rows = []
-    for case in cases:
-        for row in run_case(*case, options.rounds, options.min_seconds):
-            print_row(row)
-            rows.append(row)
-    summary = summarize(rows)
-    print("\nGeometric means of the speed-ups")
+        options.rounds, options.min_seconds = min(options.rounds, 3), 0.0
+    libraries = choose_libraries(options.libraries)
+    cases, parts = choose_cases(options)
+    timing = (options.rounds, options.min_seconds)
+    start = time.monotonic()
+    try:
+        repeats = 1 if options.smoke else COMPILE_REPEATS
+        part_rows = run_parts(parts, *timing, repeats)
+        rows = run_cases(libraries, cases, *timing) if cases else []
+    except WorkerDied as error:
+        print(error, file=sys.stderr)
+        return 1
+    summary = wavelet_summary.summarize(rows)
+    if summary:
+        print("\nGeometric means of the speed-ups, and of the times in copies")
     for entry in summary:
-        print(
-            f"{entry['job']:<9}{entry['taps']:>2} taps  against {entry['against']:<11}"
-            f"wall {entry['wall']:5.1f}  cpu {entry['cpu']:5.1f}  "
-            f"worst wall {entry['worst_wall']:5.1f}  ({entry['cases']} cases)"
-        )
-    report = {"rounds": options.rounds, "summary": summary, "rows": rows}
-    write_report(report, options.output)
+        print(wavelet_summary.describe_entry(entry))
+    report = {
+        "rounds": options.rounds,
+        "min_seconds": options.min_seconds,
+        "seconds": round(time.monotonic() - start),
+        "summary": summary,
+        "rows": rows,
+        "parts": part_rows,
+    }
+    partial = options.smoke or options.cases or len(libraries) < len(LIBRARIES)
+    if options.output or not partial:
+        write_report(report, options.output or RESULTS)
     return 0
 
 

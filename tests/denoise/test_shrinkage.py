@@ -154,3 +154,62 @@ def test_gradients_are_finite_at_every_critical_pair(name):
     for array in values_and_gradients(c, t)[name]:
         bad = ~np.isfinite(array)
         assert not bad.any(), f"at (c, t) = {grid[bad[: len(grid)]]}"
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    "threshold", [-0.1, -1, float("nan"), np.float32(-2), np.array([0.2, -3])]
+)
+@each_shrinkage
+def test_negative_thresholds_are_refused_where_known(name, threshold):
+    with pytest.raises(ValueError, match="threshold must not be negative, got"):
+        denoise.SHRINKAGE[name](jnp.ones(2), threshold)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("shape", [(), (2,), (7, 1), (3, 1, 1, 2), (1, 8, 7, 1)])
+def test_soft_gradient_is_summed_over_what_was_broadcast(shape, coefficients):
+    threshold = np.full(shape, THRESHOLD, np.float32)
+    weights = np.random.default_rng(1).normal(size=coefficients.shape)
+    weights = weights.astype(np.float32)
+
+    def stock(c, t):
+        return jnp.where(jnp.abs(c) > t, c - jnp.sign(c) * t, 0)
+
+    def gradients(function):
+        def total(c, t):
+            return jnp.sum(weights * function(c, t))
+
+        return jax.jit(jax.grad(total, argnums=(0, 1)))(coefficients, threshold)
+
+    actual, expected = gradients(denoise.soft_threshold), gradients(stock)
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.fast
+@each_shrinkage
+def test_forward_mode_and_vmap(name, coefficients):
+    tangents = np.random.default_rng(2).normal(size=coefficients.shape)
+    tangents = tangents.astype(np.float32)
+    thresholds = np.full(3, THRESHOLD, np.float32)
+
+    @jax.jit
+    def forward(c, t, v):
+        def one(c, t, v):
+            return jax.jvp(denoise.SHRINKAGE[name], (c, t), (v, jnp.ones_like(t)))
+
+        return jax.vmap(one)(c, t, v)
+
+    value, tangent = forward(coefficients, thresholds, tangents)
+    by_c, by_t = derivatives(name, coefficients, THRESHOLD)
+    np.testing.assert_allclose(value, run[name](coefficients, THRESHOLD), atol=ATOL)
+    np.testing.assert_allclose(tangent, by_c * tangents + by_t, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("threshold", [0.25, np.float64(0.25), np.float32(0.25)])
+@each_shrinkage
+def test_half_precision_is_kept(name, threshold):
+    c = jnp.asarray([-1.0, 0.125, 0.5], jnp.bfloat16)
+    assert denoise.SHRINKAGE[name](c, threshold).dtype == jnp.bfloat16

@@ -8,7 +8,6 @@ from jax.test_util import check_grads
 from skimage.restoration import _denoise as skimage_internals
 
 from wbad_jax import denoise
-from wbad_jax.denoise import threshold_rules
 
 SIGMA = 0.3
 bayes = jax.jit(denoise.bayes_threshold)
@@ -151,10 +150,111 @@ def test_sure_gradient_is_that_of_the_chosen_coefficient():
     assert np.count_nonzero(gradient)
 
 
+risk_of = jax.jit(denoise.sure_risk)
+
+
 @pytest.mark.fast
-@pytest.mark.parametrize("value", [1e-3, 0.5, 4.0, 50.0])
-def test_positive_and_its_inverse(value):
-    raw = jax.jit(threshold_rules.inverse_positive)(value)
-    np.testing.assert_allclose(np.log1p(np.exp(np.float64(raw))), value, rtol=1e-5)
-    np.testing.assert_allclose(threshold_rules.positive(raw), value, rtol=1e-5)
-    assert threshold_rules.positive(-30.0) > 0
+@pytest.mark.parametrize("signal", [0.0, 3.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.9, 100.0])
+def test_sure_risk_is_the_exact_estimate(signal, threshold):
+    coefficients = subband(signal)
+    actual = risk_of(coefficients, sigmas(threshold), sigmas())
+    assert actual.shape == (3, 1, 1, 2)
+    for i, channel in np.ndindex(3, 2):
+        expected = risk(coefficients[i, ..., channel], SIGMA, np.float32(threshold))
+        np.testing.assert_allclose(
+            actual[i, 0, 0, channel], expected, rtol=1e-5, atol=1e-5
+        )
+
+
+def known_signal():
+    """Clean and noisy coefficients, many enough for derivatives of a few percent."""
+    rng = np.random.default_rng(0)
+    shape = (4, 256, 256, 1)
+    clean = 0.5 * rng.laplace(size=shape) * (rng.uniform(size=shape) < 0.3)
+    noisy = clean + SIGMA * rng.normal(size=shape)
+    return clean, noisy.astype(np.float32)
+
+
+@pytest.mark.fast
+def test_sure_risk_has_the_derivative_of_the_true_error():
+    """By the threshold; the plain derivative of the estimate has the wrong sign."""
+    clean, noisy = known_signal()
+    size, sign = np.abs(noisy), np.sign(noisy)
+    sigma = np.full((4, 1, 1, 1), SIGMA, np.float32)
+
+    @jax.jit
+    def derivatives(t):
+        def plain(t):
+            count = jnp.sum(size <= t)
+            return jnp.sum(jnp.minimum(size, t) ** 2) - 2 * SIGMA**2 * count
+
+        smooth = jax.grad(lambda t: jnp.sum(risk_of(noisy, t + 0 * sigma, sigma)))
+        return smooth(t), jax.grad(plain)(t)
+
+    def true(t):
+        shrunk = sign * np.maximum(size - t, 0)
+        return np.sum(-2 * (shrunk - clean) * sign * (size > t))
+
+    scale = abs(true(0.5 * SIGMA))
+    for multiple in (0.5, 0.75, 1.0, 1.5, 2.0):
+        ours, plain = derivatives(multiple * SIGMA)
+        np.testing.assert_allclose(ours, true(multiple * SIGMA), atol=0.03 * scale)
+        if multiple <= 1:
+            assert true(multiple * SIGMA) < 0
+            assert ours < 0 < plain
+
+
+@pytest.mark.fast
+def test_sure_risk_has_a_gradient_in_the_coefficients(enable_x64):
+    """Of the smooth form, in every argument."""
+    rng = np.random.default_rng(1)
+    c = jnp.asarray(rng.normal(size=(1, 6, 5, 1)))
+    t, sigma = jnp.full((1, 1, 1, 1), 0.4), jnp.full((1, 1, 1, 1), 0.5)
+
+    def smooth(c, t, sigma):
+        width = 0.1 * jax.lax.stop_gradient(sigma)
+        shrunk, slope = jax.jvp(
+            lambda c: denoise.zhang_soft_threshold(c, t, width), (c,), (0 * c + 1,)
+        )
+        noise = jnp.sum(sigma**2)
+        removed = jnp.sum((shrunk - c) ** 2)
+        return removed - c.size * noise + 2 * noise * jnp.sum(slope)
+
+    def exact(c, t, sigma):
+        return jnp.sum(denoise.sure_risk(c, t, sigma))
+
+    actual, expected = (
+        jax.jit(jax.grad(f, argnums=(0, 1, 2)))(c, t, sigma) for f in (exact, smooth)
+    )
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+@pytest.mark.fast
+def test_sure_threshold_minimises_sure_risk_over_all_candidates():
+    """Brute force: the risk at 0 and at every coefficient below the limit."""
+    coefficients = subband(1.0)
+    chosen = sure(coefficients, sigmas())
+    best = risk_of(coefficients, chosen, sigmas())
+    limit = SIGMA * np.sqrt(2 * np.log(90))
+    for i, channel in np.ndindex(3, 2):
+        one = coefficients[i, ..., channel]
+        candidates = np.append(np.abs(one[np.abs(one) <= limit]), 0)
+        least = min(risk(one, SIGMA, t) for t in candidates)
+        np.testing.assert_allclose(best[i, 0, 0, channel], least, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.fast
+def test_sure_risk_refuses_no_smoothing():
+    with pytest.raises(ValueError, match="smoothing must be positive, got 0"):
+        denoise.sure_risk(subband(), sigmas(), sigmas(), smoothing=0)
+
+
+@pytest.mark.fast
+def test_bayes_gradient_is_zero_where_the_largest_magnitude_is_taken():
+    def total(c):
+        return jnp.sum(denoise.bayes_threshold(c, sigmas(10 * SIGMA)))
+
+    gradient = jax.jit(jax.grad(total))(subband(0.0))
+    np.testing.assert_array_equal(gradient, 0)

@@ -1,7 +1,7 @@
 """The transforms agree with PyWavelets, number for number.
 
-The grid is all wavelets x all boundary modes x sizes x all useful levels, 8,811 cases
-in single and in double precision. The quick suite draws 150 of them; `-m slow` runs all.
+The grid is all wavelets x all boundary modes x sizes x all useful levels: 8,811 cases,
+in single and in double precision. The quick suite draws 150; `-m slow` runs all.
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def in_numpy(monkeypatch):
         patch.setattr(filter_bank._split_p, "bind", bind(filter_bank._split_rule))
         patch.setattr(filter_bank._merge_p, "bind", bind(filter_bank._merge_rule))
         patch.setattr(filter_bank, "same_varying_axes", lambda *x: list(x))
-        patch.setattr("wbad_jax.wavelets.dwt.jnp", np)
+        patch.setattr("wbad_jax.wavelets.two_dimensional.jnp", np)
         yield
 
 

@@ -1,14 +1,17 @@
 """Wavelet shrinkage denoising, differentiable in image and threshold."""
 
+from wbad_jax.denoise.cycle_spinning import cycle_spin, random_shifts
 from wbad_jax.denoise.denoiser import (
     BACKWARD_MODES,
-    RULES,
     Backward,
     Denoiser,
-    DenoiserSettings,
     wavelet_denoise,
 )
-from wbad_jax.denoise.noise_level import median_magnitude, noise_sigma
+from wbad_jax.denoise.gradient_replacement import replace_gradient
+from wbad_jax.denoise.learned_thresholds import ThresholdPredictor
+from wbad_jax.denoise.median import median_magnitude
+from wbad_jax.denoise.noise_level import noise_sigma
+from wbad_jax.denoise.settings import RULES, SHARINGS, DenoiserSettings
 from wbad_jax.denoise.shrinkage import (
     SHRINKAGE,
     firm_threshold,
@@ -16,27 +19,48 @@ from wbad_jax.denoise.shrinkage import (
     hard_threshold,
     soft_threshold,
 )
+from wbad_jax.denoise.surrogates import (
+    SMOOTH_SHRINKAGE,
+    sigmoid_hard_threshold,
+    smooth_firm_threshold,
+    smooth_garrote_threshold,
+    softplus_soft_threshold,
+    zhang_soft_threshold,
+)
 from wbad_jax.denoise.threshold_rules import (
     bayes_threshold,
+    sure_risk,
     sure_threshold,
     universal_threshold,
 )
 
 __all__ = [
-    "Denoiser",
-    "DenoiserSettings",
     "BACKWARD_MODES",
     "RULES",
-    "Backward",
+    "SHARINGS",
     "SHRINKAGE",
+    "SMOOTH_SHRINKAGE",
+    "Backward",
+    "Denoiser",
+    "DenoiserSettings",
+    "ThresholdPredictor",
     "bayes_threshold",
+    "cycle_spin",
     "firm_threshold",
     "garrote_threshold",
     "hard_threshold",
     "median_magnitude",
     "noise_sigma",
+    "random_shifts",
+    "replace_gradient",
+    "sigmoid_hard_threshold",
+    "smooth_firm_threshold",
+    "smooth_garrote_threshold",
     "soft_threshold",
+    "softplus_soft_threshold",
+    "sure_risk",
     "sure_threshold",
     "universal_threshold",
     "wavelet_denoise",
+    "zhang_soft_threshold",
 ]

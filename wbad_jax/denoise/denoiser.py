@@ -4,8 +4,8 @@ The approximation band passes untouched. A perturbation that lives in it therefo
 passes too: no threshold protects against an attack confined to low frequencies.
 """
 
-import dataclasses
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,192 +13,229 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wbad_jax import wavelets
+from wbad_jax.denoise.cycle_spinning import cycle_spin
+from wbad_jax.denoise.decomposition import decompose, recompose
+from wbad_jax.denoise.gradient_replacement import replace_gradient
+from wbad_jax.denoise.learned_thresholds import (
+    Multiples,
+    ThresholdPredictor,
+    initial_raw_thresholds,
+    positive,
+)
 from wbad_jax.denoise.noise_level import PerChannel, sigma_from_diagonal
+from wbad_jax.denoise.settings import DenoiserSettings, fixed_thresholds
 from wbad_jax.denoise.shrinkage import SHRINKAGE
+from wbad_jax.denoise.surrogates import SMOOTH_SHRINKAGE
 from wbad_jax.denoise.threshold_rules import (
     bayes_threshold,
-    inverse_positive,
-    positive,
     sure_threshold,
     universal_threshold,
 )
 from wbad_jax.types import Images
 
-RULES = ("universal", "bayes", "sure", "fixed", "learned")
-BACKWARD_MODES = ("exact", "identity")
-Backward = Literal["exact", "identity"]
-# One threshold per level (coarsest first) and orientation (h, v, d).
-Thresholds = Float[Array, "levels 3"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DenoiserSettings:
-    """What a denoiser does; frozen, so that it can be closed over under jit.
-
-    Attributes:
-        wavelet: PyWavelets name.
-        mode: Boundary mode.
-        level: Number of decomposition levels, at least 1.
-        shrinkage: "soft", "hard", "garrote" or "firm".
-        threshold_rule: "universal", "bayes", "sure" (from the image), "fixed" (the
-            constant `threshold`) or "learned" (trained with the network).
-        threshold: Pixel units; the constant of "fixed".
-        sigma: Noise level in pixel units; None estimates it from each image.
-        initial_scale: Start of learned thresholds, as a multiple of the universal one.
-        backend: "polyphase" or "jaxwt".
-    """
-
-    wavelet: str = "haar"
-    mode: str = "symmetric"
-    level: int = 2
-    shrinkage: str = "soft"
-    threshold_rule: str = "universal"
-    threshold: float = 0.0
-    sigma: float | None = None
-    initial_scale: float = 1.0
-    backend: wavelets.Backend = "polyphase"
-
-    def __post_init__(self):
-        wavelets.as_wavelet(self.wavelet)  # refuses an unknown name
-        for field, known in (("mode", wavelets.MODES), ("backend", wavelets.BACKENDS)):
-            if getattr(self, field) not in known:
-                raise ValueError(
-                    f"{field} must be one of {sorted(known)}, "
-                    f"got {getattr(self, field)!r}."
-                )
-        if self.shrinkage not in SHRINKAGE:
-            raise ValueError(
-                f"shrinkage must be one of {sorted(SHRINKAGE)}, got {self.shrinkage!r}."
-            )
-        if self.threshold_rule not in RULES:
-            raise ValueError(
-                f"threshold_rule must be one of {RULES}, got {self.threshold_rule!r}."
-            )
-        if self.level < 1:
-            raise ValueError(f"level must be at least 1, got {self.level}.")
-        if not self.threshold >= 0:  # not `<`: NaN is refused too
-            raise ValueError(f"threshold must not be negative, got {self.threshold}.")
-        if self.sigma is not None and not self.sigma >= 0:
-            raise ValueError(f"sigma must not be negative, got {self.sigma}.")
-        if not self.initial_scale > 0:
-            raise ValueError(
-                f"initial_scale must be positive, got {self.initial_scale}."
-            )
+Backward = Literal["exact", "identity", "smooth"]
+BACKWARD_MODES: tuple[str, ...] = get_args(Backward)
+# Thresholds as positive multiples of sigma: an array, or a function of the detail
+# subbands and the noise level at each level.
+Predictor = Callable[[Sequence[wavelets.Details], Sequence[PerChannel]], Multiples]
+Learned = Float[Array, "..."] | Predictor
 
 
 def wavelet_denoise(
     images: Images,
     settings: DenoiserSettings,
-    learned: Thresholds | None = None,
+    learned: Learned | None = None,
     *,
     backward: Backward = "exact",
 ) -> Images:
     """Shrink the wavelet details of images.
 
+    The backward pass is chosen at the call; the value is the same, bit for bit.
+    "exact" differentiates what was computed. "identity" passes gradients straight
+    through the denoiser (the backward pass differentiable approximation of Athalye et
+    al. 2018). Straight through the shrinkage alone would be the same, since synthesis
+    after analysis is the identity. "smooth" differentiates with every shrinkage
+    function replaced by its surrogate of width `smooth_width` times the threshold, so
+    that the dead zone passes gradients too.
+
     Args:
         images: `[*batch, height, width, channels]`.
         settings: Transform, shrinkage and threshold rule.
-        learned: `[levels, 3]`, positive multiples of sigma, coarsest level first and
-            orientations horizontal, vertical, diagonal; needed by rule "learned".
-        backward: "exact" differentiates what was computed, thresholds included;
-            "identity" passes gradients straight through (the backward pass
-            differentiable approximation of Athalye et al. 2018).
+        learned: Positive multiples of sigma, needed by rules "learned" and
+            "predicted": an array broadcastable to `[*batch, levels, 3, channels]`, with
+            the coarsest level first and orientations horizontal, vertical, diagonal
+            (`[levels, 3]` may be given without channels), or a function that returns
+            one, see `ThresholdPredictor`.
+        backward: "exact", "identity" or "smooth".
 
     Returns:
         Denoised images, same shape and dtype.
 
     Raises:
-        ValueError: If rule "learned" comes without `learned`, or `backward` is unknown.
+        ValueError: If rule "learned" or "predicted" comes without `learned`, thresholds
+            do not fit the images, or `backward` is unknown.
     """
     if backward not in BACKWARD_MODES:
         raise ValueError(f"backward must be in {BACKWARD_MODES}, got {backward!r}.")
+    images = jnp.asarray(images)
     if backward == "identity":
-        denoised = wavelet_denoise(images, settings, learned)
-        return images + jax.lax.stop_gradient(denoised - images)
-    transform: dict[str, Any] = {
-        "wavelet": settings.wavelet,
-        "mode": settings.mode,
-        "backend": settings.backend,
-    }
+        denoised = wavelet_denoise(jax.lax.stop_gradient(images), settings, learned)
+        return replace_gradient(denoised, images)
+
     height, width = images.shape[-3:-1]
-    approx, *details = wavelets.wavedec2(images, level=settings.level, **transform)
-    sigma = _sigma(details[-1].diagonal, settings)
-    thresholds = detail_thresholds(details, sigma, images.shape, settings, learned)
+
+    def denoise(shifted: Images) -> Images:
+        approx, details = decompose(shifted, settings)
+        shrunk = _shrink(details, images.shape, settings, learned, backward == "smooth")
+        return recompose(approx, shrunk, settings, (height, width))
+
+    return cycle_spin(denoise, images, settings.max_shifts)
+
+
+def _shrink(
+    details: list[wavelets.Details],
+    image_shape: tuple[int, ...],
+    settings: DenoiserSettings,
+    learned: Learned | None,
+    smooth: bool,
+) -> list[wavelets.Details]:
+    sigmas = noise_levels(details, settings)
+    thresholds = detail_thresholds(details, sigmas, image_shape, settings, learned)
     shrink = SHRINKAGE[settings.shrinkage]
-    shrunk = [
-        wavelets.Details(*map(shrink, level, level_thresholds))
-        for level, level_thresholds in zip(details, thresholds, strict=True)
+    surrogate = SMOOTH_SHRINKAGE[settings.shrinkage]
+
+    def apply(band: Array, threshold: PerChannel) -> Array:
+        if not smooth:
+            return shrink(band, threshold)
+        # All that follows is linear, so this is the gradient of the smooth denoiser.
+        width = settings.smooth_width * threshold
+        return replace_gradient(
+            shrink(band, threshold), surrogate(band, threshold, width)
+        )
+
+    return [
+        wavelets.Details(*map(apply, bands, level_thresholds))
+        for bands, level_thresholds in zip(details, thresholds, strict=True)
     ]
-    return wavelets.waverec2([approx, *shrunk], shape=(height, width), **transform)
+
+
+def noise_levels(
+    details: list[wavelets.Details], settings: DenoiserSettings
+) -> list[PerChannel]:
+    """The noise level at every level, coarsest first: estimated, or as set."""
+    finest = details[-1].diagonal
+    if settings.sigma is not None or settings.threshold_rule == "fixed":
+        shape = (*finest.shape[:-3], 1, 1, finest.shape[-1])
+        return [jnp.full(shape, settings.sigma or 0.0, finest.dtype)] * len(details)
+    constant = not settings.sigma_gradient
+    if settings.level_noise:
+        return [
+            sigma_from_diagonal(bands.diagonal, stop_gradient=constant)
+            for bands in details
+        ]
+    return [sigma_from_diagonal(finest, stop_gradient=constant)] * len(details)
 
 
 def detail_thresholds(
     details: list[wavelets.Details],
-    sigma: PerChannel,
+    sigmas: list[PerChannel],
     image_shape: tuple[int, ...],
     settings: DenoiserSettings,
-    learned: Thresholds | None = None,
+    learned: Learned | None = None,
 ) -> list[list[PerChannel]]:
     """The threshold of every detail subband, coarsest level first."""
     rule = settings.threshold_rule
-    if rule == "learned" and learned is None:
-        raise ValueError("threshold_rule 'learned' needs the argument `learned`.")
+    if rule in ("learned", "predicted") and learned is None:
+        raise ValueError(f"threshold_rule {rule!r} needs the argument `learned`.")
+    if rule in ("fixed", "learned", "predicted"):
+        if rule == "fixed":
+            field, table = "threshold", jnp.asarray(fixed_thresholds(settings))
+            sigmas = [jnp.ones_like(sigma) for sigma in sigmas]
+        else:
+            field = "learned"
+            table = learned(details, sigmas) if callable(learned) else learned
+        return _from_table(field, table, sigmas)
     num_pixels = image_shape[-3] * image_shape[-2]
 
-    def threshold(level: int, orientation: int, coefficients):
-        if rule == "fixed":
-            return jnp.full_like(sigma, settings.threshold)
+    def threshold(coefficients: Array, sigma: PerChannel) -> PerChannel:
         if rule == "universal":
             return universal_threshold(sigma, num_pixels)
         if rule == "bayes":
             return bayes_threshold(coefficients, sigma)
-        if rule == "sure":
-            return sure_threshold(coefficients, sigma)
-        assert learned is not None
-        return sigma * learned[level, orientation].astype(sigma.dtype)
+        return sure_threshold(coefficients, sigma)
 
     return [
-        [threshold(level, o, subband) for o, subband in enumerate(subbands)]
-        for level, subbands in enumerate(details)
+        [threshold(band, sigma) for band in bands]
+        for bands, sigma in zip(details, sigmas, strict=True)
     ]
 
 
-def _sigma(diagonal: Array, settings: DenoiserSettings) -> PerChannel:
-    if settings.sigma is None and settings.threshold_rule != "fixed":
-        return sigma_from_diagonal(diagonal)
-    shape = (*diagonal.shape[:-3], 1, 1, diagonal.shape[-1])
-    return jnp.full(shape, settings.sigma or 0.0, diagonal.dtype)
+def _from_table(
+    field: str, table: Any, sigmas: list[PerChannel]
+) -> list[list[PerChannel]]:
+    """Products of sigma and a table `[*batch, levels, 3, channels]`."""
+    table = jnp.asarray(table, sigmas[0].dtype)
+    if table.ndim == 2:
+        table = table[..., None]
+    *batch, _, _, channels = sigmas[0].shape
+    wanted = (*batch, len(sigmas), 3, channels)
+    try:
+        table = jnp.broadcast_to(table, wanted)
+    except ValueError:
+        raise ValueError(
+            f"{field} must be broadcastable to [levels, 3, channels] = {wanted[-3:]}, "
+            f"got shape {table.shape}."
+        ) from None
+    return [
+        [sigma * table[..., level, o, None, None, :] for o in range(3)]
+        for level, sigma in enumerate(sigmas)
+    ]
 
 
 class Denoiser(nnx.Module):
-    """`wavelet_denoise` as a Flax module, holding the learned thresholds if any.
+    """`wavelet_denoise` as a Flax module, holding what is learned, if anything.
 
-    Learned thresholds are `sigma * softplus(raw)` with one `raw` per level and
-    orientation: positive by construction, differentiable in image and parameter.
+    Learned thresholds are `sigma * softplus(raw)`: positive by construction,
+    differentiable in image and parameter. `raw` holds one value for each level and
+    orientation, more or fewer with another `sharing`.
     """
 
-    def __init__(self, settings: DenoiserSettings, num_pixels: int = 64 * 64):
+    def __init__(
+        self,
+        settings: DenoiserSettings,
+        num_pixels: int = 64 * 64,
+        num_channels: int = 1,
+        *,
+        rngs: nnx.Rngs | None = None,
+    ):
         """Create the parameters.
 
         Args:
             settings: Transform, shrinkage and threshold rule.
             num_pixels: Height x width of the images; sets where learned thresholds
                 start.
+            num_channels: Channels of the images.
+            rngs: Key stream `params`, for rule "predicted"; by default of seed 0.
         """
         self.settings = settings
         if settings.threshold_rule == "learned":
-            universal = universal_threshold(jnp.ones(()), num_pixels)
-            start = inverse_positive(settings.initial_scale * universal)
-            self.raw_thresholds = nnx.Param(jnp.full((settings.level, 3), start))
+            start = initial_raw_thresholds(settings, num_pixels, num_channels)
+            self.raw_thresholds = nnx.Param(start)
+        if settings.threshold_rule == "predicted":
+            rngs = nnx.Rngs(params=0) if rngs is None else rngs
+            self.predictor = ThresholdPredictor(settings, num_pixels, rngs=rngs)
 
-    def thresholds(self) -> Thresholds | None:
-        """Learned thresholds as multiples of sigma, or None for the other rules."""
+    def thresholds(self) -> Float[Array, "..."] | None:
+        """Learned thresholds as multiples of sigma, `[levels, 3]` by default.
+
+        None for the other rules, also for "predicted": those depend on the image.
+        """
         if self.settings.threshold_rule != "learned":
             return None
         return positive(self.raw_thresholds[...])
 
     def __call__(self, images: Images, *, backward: Backward = "exact") -> Images:
         """Denoise images; see `wavelet_denoise`."""
-        return wavelet_denoise(
-            images, self.settings, self.thresholds(), backward=backward
-        )
+        predicted = self.settings.threshold_rule == "predicted"
+        learned = self.predictor if predicted else self.thresholds()
+        return wavelet_denoise(images, self.settings, learned, backward=backward)

@@ -4,12 +4,18 @@ Each maps coefficients `c` and a non-negative threshold, broadcast against `c`, 
 coefficients of the same shape and dtype. All are odd functions with a dead zone
 `|c| <= threshold`, where the gradient in `c` is exactly zero: a gradient attack sees
 nothing there, so robustness must also be measured with another backward pass
-(`wavelet_denoise(..., backward="identity")`).
+(`wavelet_denoise(..., backward="identity")` or `"smooth"`).
+
+A negative threshold is refused where its value is known: Python numbers and NumPy
+arrays are checked, JAX arrays are not, for that would wait for the device.
 """
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -28,15 +34,33 @@ def soft_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
     Returns:
         Shrunk coefficients, same shape and dtype.
 
+    Raises:
+        ValueError: If `threshold` is a number or NumPy array and negative.
+
     Reference:
         Donoho (1995), De-noising by soft-thresholding, IEEE Trans. Information Theory
         41(3), equation 1.3.
     """
-    # A select, not sign(c) * max(|c| - t, 0): same values, and its gradient needs no
-    # tie handling, which costs several passes over memory on CPU. The textbook form
-    # c * max(1 - t / |c|, 0) has a NaN gradient at 0.
-    shifted = coefficients - jnp.sign(coefficients) * threshold
-    return jnp.where(jnp.abs(coefficients) > threshold, shifted, 0)
+    coefficients = jnp.asarray(coefficients)
+    return _soft(coefficients, _as_threshold(threshold, coefficients))
+
+
+# Not c - clip(c, -t, t), whose automatic gradient handles ties in several passes over
+# memory. The textbook form c * max(1 - t / |c|, 0) has a NaN gradient at 0.
+def _soft(c: Array, t: Array) -> Array:
+    return jnp.sign(c) * jax.nn.relu(jnp.abs(c) - _over_rows(t, c.shape))
+
+
+def _over_rows(threshold: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcasts along rows first, so that the gradient is summed over columns first.
+
+    XLA:CPU vectorises a sum over the height, but not one over height and width at once
+    when there are several channels. The fence keeps it from joining the two.
+    """
+    if threshold.ndim < 2:
+        return jnp.broadcast_to(threshold, shape)
+    row = jnp.broadcast_to(threshold, (*threshold.shape[:-2], *shape[-2:]))
+    return jnp.broadcast_to(lax.optimization_barrier(row), shape)
 
 
 def hard_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coefficients:
@@ -52,10 +76,14 @@ def hard_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
     Returns:
         Kept coefficients, same shape and dtype.
 
+    Raises:
+        ValueError: If `threshold` is a number or NumPy array and negative.
+
     Reference:
         Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage,
         Biometrika 81(3), section 2.
     """
+    threshold = _as_threshold(threshold, coefficients)
     return jnp.where(jnp.abs(coefficients) > threshold, coefficients, 0)
 
 
@@ -69,10 +97,14 @@ def garrote_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeff
     Returns:
         Shrunk coefficients, same shape and dtype.
 
+    Raises:
+        ValueError: If `threshold` is a number or NumPy array and negative.
+
     Reference:
         Gao (1998), Wavelet shrinkage denoising using the non-negative garrote, Journal
         of Computational and Graphical Statistics 7(4), equation 2.3.
     """
+    threshold = _as_threshold(threshold, coefficients)
     outside = jnp.abs(coefficients) > threshold
     # The inner select keeps the division away from 0: a NaN in the branch not taken
     # would still reach the gradient.
@@ -96,11 +128,14 @@ def firm_threshold(
     Returns:
         Shrunk coefficients, same shape and dtype.
 
+    Raises:
+        ValueError: If `threshold` is a number or NumPy array and negative.
+
     Reference:
         Gao and Bruce (1997), WaveShrink with firm shrinkage, Statistica Sinica 7,
         equation 2.2.
     """
-    threshold = jnp.asarray(threshold)
+    threshold = _as_threshold(threshold, coefficients)
     upper = 2 * threshold if upper is None else jnp.asarray(upper)
     magnitude = jnp.abs(coefficients)
     gap = upper - threshold
@@ -108,6 +143,22 @@ def firm_threshold(
     ramp = jnp.sign(coefficients) * upper * ((magnitude - threshold) / gap)
     shrunk = jnp.where(magnitude > upper, coefficients, ramp)
     return jnp.where(magnitude > threshold, shrunk, 0)
+
+
+def check_threshold(threshold: ArrayLike) -> None:
+    """Refuses a threshold that shows negative, as all functions above do.
+
+    Raises:
+        ValueError: If `threshold` is a number or NumPy array and negative or NaN.
+    """
+    known = isinstance(threshold, (int, float, np.ndarray, np.generic))
+    if known and not np.all(np.asarray(threshold) >= 0):
+        raise ValueError(f"threshold must not be negative, got {threshold}.")
+
+
+def _as_threshold(threshold: ArrayLike, coefficients: Coefficients) -> Array:
+    check_threshold(threshold)
+    return jnp.asarray(threshold, coefficients.dtype)
 
 
 def _smallest_divisor(coefficients: Coefficients) -> float:

@@ -6,8 +6,10 @@ Rules take one detail subband `[*batch, height, width, channels]` and the noise 
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+from wbad_jax.denoise.gradient_replacement import replace_gradient
+from wbad_jax.denoise.surrogates import zhang_slope, zhang_soft_threshold
 
 Subband = Float[Array, "*batch height width channels"]
 PerChannel = Float[Array, "*batch 1 1 channels"]
@@ -40,7 +42,8 @@ def bayes_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
         sigma: Noise level, `[*batch, 1, 1, channels]`.
 
     Returns:
-        Threshold, shape of `sigma`.
+        Threshold, shape of `sigma`; its gradient is zero where it is the largest
+        magnitude.
 
     Reference:
         Chang, Yu and Vetterli (2000), Adaptive wavelet thresholding for image denoising
@@ -53,18 +56,71 @@ def bayes_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
     floor = jnp.finfo(coefficients.dtype).eps * variance
     tiny = jnp.finfo(coefficients.dtype).tiny
     clean = jnp.maximum(energy - variance, jnp.maximum(floor, tiny))
-    largest = jnp.max(jnp.abs(coefficients), axis=(-3, -2), keepdims=True)
-    return jnp.minimum(variance / jnp.sqrt(clean), largest)
+    # As a threshold the largest magnitude leaves nothing, so its gradient would reach
+    # nothing. That of a maximum compares values, and has given 0 / 0.
+    magnitude = jnp.abs(jax.lax.stop_gradient(coefficients))
+    largest = jnp.max(magnitude, axis=(-3, -2), keepdims=True)
+    threshold = variance / jnp.sqrt(clean)
+    return jnp.where(threshold < largest, threshold, largest)
+
+
+def sure_risk(
+    coefficients: Subband,
+    threshold: PerChannel,
+    sigma: PerChannel,
+    *,
+    smoothing: float = 0.1,
+) -> PerChannel:
+    """Stein's unbiased estimate of the squared error of soft shrinkage, with gradients.
+
+    The value is `n sigma**2 - 2 sigma**2 #{|c| <= t} + sum min(|c|, t)**2`. Its own
+    derivative by `t` misses the count, which is flat almost everywhere, and has the
+    wrong sign. The gradients are those of the general form
+    `|f(c) - c|**2 - n sigma**2 + 2 sigma**2 sum f'(c)` for the smooth shrinkage `f` of
+    Zhang: unbiased as the smoothing vanishes, ever noisier as it does.
+
+    Args:
+        coefficients: Detail subband of an orthonormal transform.
+        threshold: Non-negative, `[*batch, 1, 1, channels]`.
+        sigma: Noise level, `[*batch, 1, 1, channels]`.
+        smoothing: Width of the smooth shrinkage, as a multiple of `sigma`.
+
+    Returns:
+        Estimated sum of squared errors, `[*batch, 1, 1, channels]`, squared units.
+
+    Raises:
+        ValueError: If `smoothing` is not positive.
+
+    Reference:
+        Donoho and Johnstone (1995), JASA 90(432), equation 11; Zhang (2001), IEEE
+        Trans. Neural Networks 12(3).
+    """
+    if not smoothing > 0:
+        raise ValueError(f"smoothing must be positive, got {smoothing}.")
+    count = coefficients.shape[-3] * coefficients.shape[-2]
+    noise = jnp.square(sigma)
+
+    def total(x: Array) -> Array:
+        return jnp.sum(x, axis=(-3, -2), keepdims=True)
+
+    magnitude = jnp.abs(coefficients)
+    below = total((magnitude <= threshold).astype(coefficients.dtype))
+    clipped = total(jnp.square(jnp.minimum(magnitude, threshold)))
+    value = (count - 2 * below) * noise + clipped
+    width = smoothing * sigma
+    removed = zhang_soft_threshold(coefficients, threshold, width) - coefficients
+    slope = total(zhang_slope(coefficients, threshold, width))
+    smooth = total(jnp.square(removed)) + (2 * slope - count) * noise
+    return replace_gradient(value, smooth)
 
 
 def sure_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
     """The soft threshold of least estimated risk (Stein's unbiased risk estimate).
 
-    `SURE(t) = n sigma**2 - 2 sigma**2 #{|c| <= t} + sum min(|c|, t)**2` is piecewise
-    increasing, so its minimum over `[0, sigma sqrt(2 ln n)]` lies at 0 or at one of the
-    `|c|`: all are compared, by one sort. The choice itself carries no gradient; through
-    the chosen coefficient the threshold is differentiable. (The plain derivative of
-    SURE has the wrong sign, since the count is flat almost everywhere.)
+    The estimate, see `sure_risk`, is piecewise increasing in the threshold, so its
+    minimum over `[0, sigma sqrt(2 ln n)]` lies at 0 or at one of the `|c|`: all are
+    compared, by one sort. The choice itself carries no gradient; through the chosen
+    coefficient the threshold is differentiable.
 
     Args:
         coefficients: Detail subband of an orthonormal transform.
@@ -91,14 +147,3 @@ def sure_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
     best = jnp.argmin(jnp.where(allowed, risk, jnp.inf), axis=-2, keepdims=True)
     best = jax.lax.stop_gradient(best)
     return jnp.take_along_axis(ordered, best, axis=-2).reshape(sigma.shape)
-
-
-def positive(raw: ArrayLike) -> Array:
-    """Map unconstrained learned parameters to thresholds above zero (softplus)."""
-    return jax.nn.softplus(jnp.asarray(raw))
-
-
-def inverse_positive(value: ArrayLike) -> Array:
-    """The parameter that `positive` maps to `value`."""
-    value = jnp.asarray(value)
-    return value + jnp.log(-jnp.expm1(-value))

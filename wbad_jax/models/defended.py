@@ -87,7 +87,9 @@ class DefendedClassifier(nnx.Module):
         height, width, channels = settings.image_shape
         self.settings = settings
         self.denoiser = (
-            None if denoiser is None else denoise.Denoiser(denoiser, height * width)
+            None
+            if denoiser is None
+            else denoise.Denoiser(denoiser, height * width, channels)
         )
         self.network = MODELS[settings.name](
             num_features(channels, settings.level, settings.mirrored),

@@ -66,9 +66,7 @@ def check_mode(mode: str) -> None:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}.")
 
 
-def extend(
-    stage: Stage, x: jax.Array, before: int, after: int, mode: str
-) -> jax.Array:
+def extend(stage: Stage, x: jax.Array, before: int, after: int, mode: str) -> jax.Array:
     """Continues a signal beyond its border.
 
     Args:

@@ -20,7 +20,7 @@ from wbad_jax.wavelets.passes import Pass
 
 
 def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Array]:
-    """Splits `x` by several passes; see `filter_bank.analyze` for the order of bands."""
+    """Splits `x` by several passes; bands are ordered as in `filter_bank.analyze`."""
     del stage  # A product needs no stages.
     for one in passes:
         lead, tail = _around(x, one.axis)

@@ -14,7 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from wbad_jax.wavelets import boundary, jaxwt_backend
-from wbad_jax.wavelets.dwt import (
+from wbad_jax.wavelets.filters import Wavelet, as_wavelet
+from wbad_jax.wavelets.two_dimensional import (
     Backend,
     as_images,
     check_backend,
@@ -22,7 +23,6 @@ from wbad_jax.wavelets.dwt import (
     idwt2,
     reconstructed_shape,
 )
-from wbad_jax.wavelets.filters import Wavelet, as_wavelet
 
 
 class Details(NamedTuple):
@@ -65,7 +65,7 @@ def wavedec2(
     approx = as_images(images, "images")
     bank = as_wavelet(wavelet)
     boundary.check_mode(mode)
-    level = _check_level(approx.shape[-3:-1], bank, level)
+    level = check_level(approx.shape[-3:-1], bank, level)
     if check_backend(backend) == "jaxwt":
         approx, levels = jaxwt_backend.analyze(approx, bank.name, mode, level)
         return [approx, *(Details(*bands) for bands in levels)]
@@ -142,7 +142,8 @@ def dwt_max_level(size: int | Sequence[int], wavelet: str | Wavelet) -> int:
     return max(ratio.bit_length() - 1, 0)
 
 
-def _check_level(sizes: Sequence[int], wavelet: Wavelet, level: int | None) -> int:
+def check_level(sizes: Sequence[int], wavelet: Wavelet, level: int | None) -> int:
+    """Returns the number of levels; warns if it is too large for the sizes."""
     most = dwt_max_level(sizes, wavelet)
     if level is None:
         return most
@@ -150,9 +151,9 @@ def _check_level(sizes: Sequence[int], wavelet: Wavelet, level: int | None) -> i
         raise ValueError(f"level must not be negative, got {level}.")
     if level > most:
         warnings.warn(
-            f"level {level} is more than {most}, the most for images of {sizes[0]} x "
-            f"{sizes[1]} and wavelet {wavelet.name}: every coefficient of the coarsest "
-            "level will feel the border.",
+            f"level {level} is more than {most}, the most for a size of "
+            f"{' x '.join(map(str, sizes))} and wavelet {wavelet.name}: every "
+            "coefficient of the coarsest level will feel the border.",
             UserWarning,
             stacklevel=3,
         )

@@ -7,10 +7,13 @@ channel, and are far slower than the sum. What the measurements taught
 - Both bands, or both phases, are made by *one* loop over an axis of size 2 with an
   array of two taps per shift: the input is read once.
 - Arrays are folded to `[lead, samples, run]`, the last axis being left out where a run
-  is one sample (it would tempt the compiler into other memory layouts). A run is contiguous in memory, so long
-  runs (the passes along the height) are the fast case. For short runs of several
-  samples (channels, in the passes along the width) and for long filters the even and
-  the odd samples are first put into planes, whose runs are whole rows.
+  is one sample. A run is contiguous in memory, so long runs (the passes along the
+  height) are the fast case. For short runs of several samples (channels, in the passes
+  along the width) and for long filters the even and the odd samples are first put into
+  planes, whose runs are whole rows.
+- The signal is extended by joining finished pieces, which is a plain copy of memory. On
+  the way back what lies beyond the border is added to the ends in place.
+- Filters of two taps are cheaper to apply anew than to keep: one stage does all passes.
 - Interleaving is written as a sum of masked halves, which the compiler vectorises; it
   does not vectorise a concatenation or a transpose on the last axis.
 """
@@ -37,7 +40,7 @@ _IN_STEP = ((0, 0), (1, 0))
 
 
 def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Array]:
-    """Splits `x` by several passes; see `filter_bank.analyze` for the order of bands."""
+    """Splits `x` by several passes; bands are ordered as in `filter_bank.analyze`."""
     if _are_short(passes):
         return stage(_split_short, x, passes=passes)
     stacked = x
@@ -137,9 +140,7 @@ def _merge_periodic(
 ) -> jax.Array:
     half, even_length = len(one.low) // 2, 2 * one.size
     wrap = half // 2
-    low, high = (
-        boundary.extend(stage, x, wrap, wrap, "periodic") for x in (low, high)
-    )
+    low, high = (boundary.extend(stage, x, wrap, wrap, "periodic") for x in (low, high))
     # With an even number of tap pairs the samples sit half a step off.
     starts = ((1, 0), (0, 1)) if half % 2 == 0 else _IN_STEP
     x = _join(stage, low, high, one, starts, even_length)

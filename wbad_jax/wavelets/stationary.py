@@ -13,9 +13,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from wbad_jax.wavelets import undecimated
-from wbad_jax.wavelets.dwt import as_floating, as_images
 from wbad_jax.wavelets.filters import Wavelet, as_wavelet
 from wbad_jax.wavelets.multilevel import Details, as_details
+from wbad_jax.wavelets.two_dimensional import as_floating, as_images
 
 _AXES = (-3, -2)
 

@@ -131,9 +131,7 @@ def _correlate(rows: jax.Array, one: _Pass, run: int) -> jax.Array:
     return weighted_sum(pairs, _windows(rows, one, run), axis=0)
 
 
-def _correlate_back(
-    low: jax.Array, high: jax.Array, one: _Pass, run: int
-) -> jax.Array:
+def _correlate_back(low: jax.Array, high: jax.Array, one: _Pass, run: int) -> jax.Array:
     """Transpose of `_correlate` on circular signals, `[lead, n * run]`."""
     factors = [np.array([tap]) for taps in (one.low, one.high) for tap in taps[::-1]]
     windows = _windows(low, one, run) + _windows(high, one, run)
