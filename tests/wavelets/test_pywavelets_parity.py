@@ -16,6 +16,7 @@ import pywt
 
 from wbad_jax import wavelets
 from wbad_jax.wavelets import (
+    border_terms,
     boundary,
     filter_bank,
     linear_primitive,
@@ -83,8 +84,8 @@ def in_numpy(monkeypatch):
     with monkeypatch.context() as patch:
         for module in (boundary, polyphase):
             patch.setattr(module, "jnp", np)
+        for module in (boundary, polyphase, border_terms, filter_bank):
             patch.setattr(module, "lax", NumpyLax)
-        patch.setattr(filter_bank, "lax", NumpyLax)
         patch.setattr(filter_bank._split_p, "bind", bind(filter_bank._split_rule))
         patch.setattr(filter_bank._merge_p, "bind", bind(filter_bank._merge_rule))
         patch.setattr(filter_bank, "same_varying_axes", lambda *x: list(x))

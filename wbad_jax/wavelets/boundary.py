@@ -20,7 +20,7 @@ samples at its ends. The copies are made by a few slices and a concatenation: ga
 and scatters would be slow on every device.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 import jax
@@ -42,14 +42,16 @@ Mode = Literal[
     "smooth",
 ]
 MODES: tuple[str, ...] = get_args(Mode)
-OUTSIDE = -1
+_OUTSIDE = -1
+# Factors, a sample, and the sample to subtract from it.
+_End = tuple[np.ndarray, int, int | None]
 
 
 class _Border(NamedTuple):
     """Extended samples in terms of the signal.
 
     Attributes:
-        indices: Sample that each one copies, or `OUTSIDE`.
+        indices: Sample that each one copies, or `_OUTSIDE`.
         signs: Factor of each copy.
         ends: What is added to the copies: multiples, one for every extended sample, of
             a sample of the signal, or of the difference of a first and a second one.
@@ -57,7 +59,7 @@ class _Border(NamedTuple):
 
     indices: np.ndarray
     signs: np.ndarray
-    ends: list[tuple[np.ndarray, int, int | None]]
+    ends: list[_End]
 
 
 def check_mode(mode: str) -> None:
@@ -94,18 +96,18 @@ def extend(stage: Stage, x: jax.Array, before: int, after: int, mode: str) -> ja
 
 
 def _join(*pieces: jax.Array) -> jax.Array:
-    return jnp.concatenate(pieces, axis=1)
+    return jnp.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0]
 
 
 def _beyond(x: jax.Array, first: int, stop: int, mode: str) -> jax.Array:
     """Samples `[first, stop)` of the extended signal."""
     border = _border(np.arange(first, stop), x.shape[1], mode)
-    piece = _scaled(take(x, border.indices, 1), border.signs, 1)
+    piece = _scaled(_take(x, border.indices), border.signs)
     for factors, plus, minus in border.ends:
         end = lax.slice_in_dim(x, plus, plus + 1, axis=1)
         if minus is not None:
             end = end - lax.slice_in_dim(x, minus, minus + 1, axis=1)
-        piece = piece + _scaled(end, factors, 1)
+        piece = piece + _scaled(end, factors)
     return piece
 
 
@@ -113,7 +115,7 @@ def extension_matrix(length: int, before: int, after: int, mode: str) -> np.ndar
     """`extend` as a matrix, `[before + length + after, length]` in float64."""
     border = _border(np.arange(-before, length + after), length, mode)
     matrix = np.zeros((before + length + after, length))
-    inside = border.indices != OUTSIDE
+    inside = border.indices != _OUTSIDE
     rows = np.arange(len(matrix))[inside]
     matrix[rows, border.indices[inside]] = border.signs[inside]
     for factors, plus, minus in border.ends:
@@ -143,7 +145,7 @@ def _straight(position: np.ndarray, length: int) -> _Border:
     last = length - 1
     ahead, behind = np.maximum(-position, 0), np.maximum(position - last, 0)
     # The difference first: its rounding is small beside that of the samples.
-    lines = [(ahead, 0, 1), (behind, last, last - 1)]
+    lines: list[_End] = [(ahead, 0, 1), (behind, last, last - 1)]
     ends = [line for line in lines if line[0].any()]
     return _Border(np.clip(position, 0, last), np.ones(len(position)), ends)
 
@@ -153,24 +155,16 @@ def _antireflected(position: np.ndarray, length: int) -> _Border:
     last = length - 1
     turns, place = np.divmod(position, 2 * last)
     mirrored = place > last
-    ends = [(-2 * turns, 0, None), (2 * turns + 2 * mirrored, last, None)]
+    ends: list[_End] = [(-2 * turns, 0, None), (2 * turns + 2 * mirrored, last, None)]
     ends = [end for end in ends if end[0].any()]
     indices = np.where(mirrored, 2 * last - place, place)
     return _Border(indices, 1 - 2 * mirrored, ends)
 
 
-def extension_indices(length: int, before: int, after: int, mode: str) -> np.ndarray:
-    """The sample found at each extended position, or `OUTSIDE`.
-
-    Only for modes that copy samples: not the antisymmetric, antireflect and smooth.
-    """
-    return _indices(np.arange(-before, length + after), length, mode)
-
-
 def _indices(position: np.ndarray, length: int, mode: str) -> np.ndarray:
     if mode == "zero":
         inside = (position >= 0) & (position < length)
-        return np.where(inside, position, OUTSIDE)
+        return np.where(inside, position, _OUTSIDE)
     if mode == "constant":
         return np.clip(position, 0, length - 1)
     if mode == "periodic":
@@ -188,99 +182,41 @@ def _indices(position: np.ndarray, length: int, mode: str) -> np.ndarray:
     return np.minimum(position, 2 * length - 2 - position)
 
 
-def take(x: jax.Array, indices: np.ndarray, axis: int) -> jax.Array:
-    """Reads `x` at static `indices` along `axis`; `OUTSIDE` reads zero."""
+def _take(x: jax.Array, indices: np.ndarray) -> jax.Array:
+    """Reads `x` at static `indices` along axis 1; `_OUTSIDE` reads zero."""
     pieces = []
     for start, stop, step in _runs(indices):
         first, last = sorted((int(indices[start]), int(indices[stop - 1])))
-        if first == OUTSIDE:
-            pieces.append(_zeros(x, stop - start, axis))
+        if first == _OUTSIDE:
+            shape = (x.shape[0], stop - start, *x.shape[2:])
+            pieces.append(jnp.zeros(shape, x.dtype))
             continue
-        piece = lax.slice_in_dim(x, first, last + 1, max(abs(step), 1), axis)
+        piece = lax.slice_in_dim(x, first, last + 1, max(abs(step), 1), axis=1)
         if step == 0:
-            piece = jnp.repeat(piece, stop - start, axis)
-        pieces.append(jnp.flip(piece, axis) if step < 0 else piece)
-    return _concatenate(pieces, axis)
+            piece = jnp.repeat(piece, stop - start, axis=1)
+        pieces.append(jnp.flip(piece, axis=1) if step < 0 else piece)
+    return _join(*pieces)
 
 
-def add(
-    sources: Sequence[tuple[jax.Array, np.ndarray]], length: int, axis: int
-) -> jax.Array:
-    """Adds arrays into a zero signal at static positions: the transpose of `take`.
-
-    Args:
-        sources: Pairs of an array and the target position of each of its samples
-            along `axis`; samples with target `OUTSIDE` are dropped.
-        length: Number of samples of the result along `axis`.
-        axis: Axis, negative.
-
-    Returns:
-        The sum, of size `length` along `axis`.
-    """
-    parts: list[tuple[int, int, jax.Array]] = []
-    for x, indices in sources:
-        for start, stop, step in _runs(indices, largest_step=1):
-            first, last = sorted((int(indices[start]), int(indices[stop - 1])))
-            if first == OUTSIDE:
-                continue
-            piece = lax.slice_in_dim(x, start, stop, axis=axis)
-            if step == 0:
-                piece = jnp.sum(piece, axis, keepdims=True)
-            parts.append(
-                (first, last + 1, jnp.flip(piece, axis) if step < 0 else piece)
-            )
-    # Between two neighbouring cuts the same parts overlap everywhere.
-    cuts = sorted({0, length}.union(*((first, last) for first, last, _ in parts)))
-    pieces = []
-    for low, high in zip(cuts, cuts[1:], strict=False):
-        overlapping = [
-            lax.slice_in_dim(part, low - first, high - first, axis=axis)
-            for first, last, part in parts
-            if first <= low and high <= last
-        ]
-        empty = [] if overlapping else [_zeros(sources[0][0], high - low, axis)]
-        total, *rest = overlapping + empty
-        for piece in rest:
-            total = total + piece
-        pieces.append(total)
-    return _concatenate(pieces, axis)
-
-
-def _scaled(x: jax.Array, factors: np.ndarray, axis: int) -> jax.Array:
+def _scaled(x: jax.Array, factors: np.ndarray) -> jax.Array:
     if np.all(factors == 1):
         return x
-    shape = [1] * x.ndim
-    shape[axis] = len(factors)
-    return x * np.asarray(factors, x.dtype).reshape(shape)
+    return x * np.asarray(factors, x.dtype).reshape(-1, *[1] * (x.ndim - 2))
 
 
-def _runs(
-    indices: np.ndarray, largest_step: int | None = None
-) -> Iterator[tuple[int, int, int]]:
+def _runs(indices: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """Cuts `indices` into runs `[start, stop)` of constant step."""
     start, count = 0, len(indices)
     while start < count:
         stop, step = start + 1, 0
-        if stop < count and indices[start] != OUTSIDE and indices[stop] != OUTSIDE:
+        if stop < count and indices[start] != _OUTSIDE and indices[stop] != _OUTSIDE:
             step = int(indices[stop] - indices[start])
-            if largest_step is not None and abs(step) > largest_step:
-                step = 0
         while (
             stop < count
             and indices[stop] - indices[stop - 1] == step
-            and (indices[stop] == OUTSIDE) == (indices[start] == OUTSIDE)
+            and (indices[stop] == _OUTSIDE) == (indices[start] == _OUTSIDE)
         ):
             stop += 1
         # A run of one sample is neither forwards, backwards nor repeated.
         yield start, stop, step if stop - start > 1 else 1
         start = stop
-
-
-def _zeros(like: jax.Array, size: int, axis: int) -> jax.Array:
-    shape = list(like.shape)
-    shape[axis] = size
-    return jnp.zeros(shape, like.dtype)
-
-
-def _concatenate(pieces: Sequence[jax.Array], axis: int) -> jax.Array:
-    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis)

@@ -67,7 +67,7 @@ def make_primitive(name: str, rule: Callable, shapes: Callable) -> Primitive:
         return jax.jit(functools.partial(primitive.bind, **params))
 
     def run(*args, **params):
-        if jax.config.jax_disable_jit:
+        if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             return rule(inline, *args, platform=jax.default_backend(), **params)
         return compiled(**params)(*args)
 

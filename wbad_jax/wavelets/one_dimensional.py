@@ -198,14 +198,11 @@ def negative_axis(axis: int, x: jax.Array) -> int:
 
 
 def _as_bands(approx: ArrayLike | None, detail: ArrayLike | None) -> Bands:
-    if approx is None and detail is None:
+    low = None if approx is None else as_floating(approx, "approx")
+    high = None if detail is None else as_floating(detail, "detail")
+    if low is None and high is None:
         raise ValueError("At least one of approx and detail must be given, got None.")
-    given = [
-        None if band is None else as_floating(band, name)
-        for band, name in ((approx, "approx"), (detail, "detail"))
-    ]
-    low, high = given
-    low = jnp.zeros_like(high) if low is None else low
+    low = jnp.zeros_like(jnp.asarray(high)) if low is None else low
     high = jnp.zeros_like(low) if high is None else high
     if low.shape != high.shape:
         raise ValueError(

@@ -18,16 +18,16 @@ channel, and are far slower than the sum. What the measurements taught
   does not vectorise a concatenation or a transpose on the last axis.
 """
 
-import functools
-import operator
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wbad_jax.wavelets import boundary, matmul
+from wbad_jax.wavelets import boundary
+from wbad_jax.wavelets.border_terms import add_border
 from wbad_jax.wavelets.linear_primitive import Stage, inline
 from wbad_jax.wavelets.passes import Pass
 
@@ -101,7 +101,7 @@ def _merge_one(stage: Stage, low: jax.Array, high: jax.Array, one: Pass) -> jax.
         x = _merge_periodic(stage, low, high, one)
     else:
         x = _join(stage, low, high, one, _IN_STEP, one.length)
-        x = _add_border(stage, x, low, high, one)
+        x = add_border(stage, x, low, high, one)
     return x.reshape(shape)
 
 
@@ -165,67 +165,6 @@ def _fold_last(x: jax.Array) -> jax.Array:
     return lax.dynamic_update_slice_in_dim(x[:, :-1], last, x.shape[1] - 2, axis=1)
 
 
-def _add_border(
-    stage: Stage, x: jax.Array, low: jax.Array, high: jax.Array, one: Pass
-) -> jax.Array:
-    """Adds to the samples at the ends what the samples beyond the border owe them."""
-    for first, stop, rows in _border_blocks(one):
-        block = {"one": one, "first": first, "stop": stop, "rows": rows}
-        debt = stage(_border_block, low, high, **block)
-        x = stage(_add_at, x, debt, first=first)
-    return x
-
-
-def _border_block(
-    low: jax.Array,
-    high: jax.Array,
-    one: Pass,
-    first: int,
-    stop: int,
-    rows: tuple[int, ...],
-) -> jax.Array:
-    """What the samples `[first, stop)` get from beyond the border."""
-    matrix = _border_matrix(one)[..., first:stop]
-    terms = []
-    for weights, band in zip(matrix, (low, high), strict=True):
-        for row in rows:
-            shape = (-1, *[1] * (band.ndim - 2))
-            factors = np.asarray(weights[row], band.dtype).reshape(shape)
-            terms.append(factors * lax.slice_in_dim(band, row, row + 1, axis=1))
-    return functools.reduce(operator.add, terms)
-
-
-def _add_at(x: jax.Array, addend: jax.Array, first: int) -> jax.Array:
-    # In place: a new array would cost a copy of the whole signal.
-    total = addend + lax.slice_in_dim(x, first, first + addend.shape[1], axis=1)
-    return lax.dynamic_update_slice_in_dim(x, total, first, axis=1)
-
-
-@functools.lru_cache(maxsize=256)
-def _border_matrix(one: Pass) -> np.ndarray:
-    """What the pass has beyond that of mode "zero", `[2, size, length]`."""
-    return matmul.pass_matrix(one) - matmul.pass_matrix(one._replace(mode="zero"))
-
-
-@functools.lru_cache(maxsize=256)
-def _border_blocks(one: Pass) -> list[tuple[int, int, tuple[int, ...]]]:
-    """Blocks of `_border_matrix` that hold all of it: first and last column, rows."""
-    used = _border_matrix(one).any(axis=0)
-    columns = np.flatnonzero(used.any(axis=0))
-    if not len(columns):
-        return []
-    # The two ends of a long signal are apart, those of a short one are not.
-    gap = int(np.argmax(np.diff(columns))) + 1 if len(columns) > 1 else 1
-    ends = [columns[:gap], columns[gap:]] if len(columns) < one.length else [columns]
-    blocks = []
-    for end in ends:
-        if len(end):
-            first, stop = int(end[0]), int(end[-1]) + 1
-            rows = np.flatnonzero(used[:, first:stop].any(axis=1))
-            blocks.append((first, stop, tuple(rows.tolist())))
-    return blocks
-
-
 def _shift_weights(one: Pass, starts) -> dict[int, np.ndarray]:
     """Shift of the bands -> taps, `[low or high, even or odd sample]`."""
     half = len(one.low) // 2
@@ -249,9 +188,9 @@ def _phases(
     low: jax.Array, high: jax.Array, one: Pass, starts, count: int
 ) -> jax.Array:
     """Even and odd samples, `[2, lead, count * run]`."""
-    rows = [band.reshape(len(band), -1) for band in (low, high)]
-    shifted = _shifted(*rows, one, starts, count, run=_run_of(low))
-    return weighted_sum(*shifted, axis=0)
+    run = _run_of(low)
+    low, high = low.reshape(len(low), -1), high.reshape(len(high), -1)
+    return weighted_sum(*_shifted(low, high, one, starts, count, run), axis=0)
 
 
 def _shifted(
@@ -289,7 +228,7 @@ def weighted_sum(
         windows: Arrays of one shape.
         axis: Where to insert the axis of the sums.
     """
-    total = None
+    total: Any = None
     for factors, window in zip(weights, windows, strict=True):
         if not factors.any() and total is not None:  # PyWavelets pads short filters.
             continue
