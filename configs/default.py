@@ -58,8 +58,14 @@ def get_config(mode: str = "full") -> Config:
     config.denoiser.threshold_rule = "universal"
     config.denoiser.threshold = 0.0
     config.denoiser.sigma = placeholder(float)
+    config.denoiser.sigma_gradient = False
+    config.denoiser.level_noise = False
+    config.denoiser.sharing = "subband"
     config.denoiser.initial_scale = 1.0
-    config.denoiser.backend = "polyphase"
+    config.denoiser.smooth_width = 0.25
+    config.denoiser.max_shifts = 0
+    config.denoiser.stationary = False
+    config.denoiser.backend = "auto"
 
     config.arm = ml_collections.ConfigDict()
     config.arm.undefended = _arm("standard", denoise=False)
@@ -101,7 +107,7 @@ def get_config(mode: str = "full") -> Config:
     # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
     config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
     # Other backward passes of the denoiser that adaptive attacks also follow.
-    config.evaluation.backward_modes = ("identity",)
+    config.evaluation.backward_modes = ("identity", "smooth")
     # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)

@@ -1,6 +1,10 @@
 """Derivatives, batching and compilation of the transforms."""
 
 import functools
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -209,6 +213,56 @@ def test_works_under_shard_map():
     actual = jax.jit(jax.grad(lambda x: jnp.sum(mapped(x))))(x)
     expected = jax.jit(jax.grad(lambda x: jnp.sum(loss(x))))(x)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+ON_FOUR_DEVICES = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from wbad_jax import wavelets
+
+assert jax.device_count() == 4
+mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+spec = PartitionSpec("data")
+x = np.random.default_rng(0).normal(size=(8, 9, 12, 2)).astype("float32")
+for wavelet, mode in (("haar", "symmetric"), ("db4", "reflect"), ("db2", "smooth"),
+                      ("sym4", "periodization")):
+    def loss(x):
+        bands = wavelets.dwt2(x, wavelet, mode)
+        bands = bands._replace(diagonal=jnp.tanh(bands.diagonal))
+        return jnp.sum(wavelets.idwt2(bands, wavelet, mode, x.shape[1:3]) ** 3)
+
+    gradient = jax.grad(loss)
+    expected = jax.jit(gradient)(x)
+    assert np.abs(expected).max() > 1
+    mapped = jax.shard_map(gradient, mesh=mesh, in_specs=spec, out_specs=spec)
+    np.testing.assert_allclose(jax.jit(mapped)(x), expected, rtol=1e-5, atol=1e-5)
+
+    sharded = jax.device_put(x, NamedSharding(mesh, spec))
+    compiled = jax.jit(gradient).lower(sharded).compile()
+    actual = compiled(sharded)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+    assert actual.sharding.is_equivalent_to(sharded.sharding, x.ndim)
+    # The batch stays where it is: nothing is gathered, moved or summed.
+    text = compiled.as_text()
+    for exchange in ("all-gather", "all-to-all", "all-reduce", "collective-permute"):
+        assert exchange not in text, (wavelet, mode, exchange)
+
+# What the search above finds when there is something to find.
+together = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, PartitionSpec()))
+assert "all-gather" in together.lower(sharded).compile().as_text()
+"""
+
+
+def test_gradient_on_four_devices_exchanges_nothing():
+    flags = os.environ.get("XLA_FLAGS", "")
+    environment = os.environ | {
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-c", ON_FOUR_DEVICES]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_runs_without_jit():

@@ -96,7 +96,8 @@ def extend(stage: Stage, x: jax.Array, before: int, after: int, mode: str) -> ja
 
 
 def _join(*pieces: jax.Array) -> jax.Array:
-    return jnp.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0]
+    first, *others = pieces
+    return jnp.concatenate(pieces, axis=1) if others else first
 
 
 def _beyond(x: jax.Array, first: int, stop: int, mode: str) -> jax.Array:

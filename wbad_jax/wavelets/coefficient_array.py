@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from wbad_jax.wavelets.multilevel import Details, as_details
@@ -21,7 +23,7 @@ Boxes = tuple[Any, ...]
 
 
 def coeffs_to_array(
-    coefficients: Sequence[Any], padding: float = 0.0
+    coefficients: Sequence[Any], padding: ArrayLike | None = 0.0
 ) -> tuple[Float[Array, "*batch height width channels"], Boxes]:
     """Arranges the coefficients of `wavedec2` in one array.
 
@@ -30,7 +32,7 @@ def coeffs_to_array(
 
     Args:
         coefficients: `[approx, Details of level n, ..., Details of level 1]`.
-        padding: Value where there is no coefficient.
+        padding: Value where there is no coefficient; None allows no such place.
 
     Returns:
         The array, and where the bands lie in it, for `array_to_coeffs`: first the
@@ -39,28 +41,22 @@ def coeffs_to_array(
 
     Raises:
         TypeError: If the coefficients are not of a floating-point type.
-        ValueError: If there are none, or the bands of a level do not fit together.
+        ValueError: If there are none, if the bands of a level do not fit together or
+            beside the coarser ones, or if `padding` is None and gaps are left.
     """
     if not coefficients:
         raise ValueError("coefficients must hold at least the approximation, got none.")
-    approx = as_images(coefficients[0], "approx")
+    array = as_images(coefficients[0], "approx")
     levels = [as_details(bands) for bands in coefficients[1:]]
+    dtype = jnp.result_type(array, *jax.tree.leaves(levels))
+    array = array.astype(dtype)
+    fill = jnp.asarray(0.0 if padding is None else padding, dtype)
+    boxes: list[Any] = [(0, array.shape[-3], 0, array.shape[-2])]
     for bands in levels:
-        shapes = {band.shape for band in bands}
-        if len(shapes) > 1 or bands[0].ndim != approx.ndim:
-            raise ValueError(
-                "The details of a level must have equal shapes, of the rank of the "
-                f"approximation, got {sorted(shapes)} and {approx.shape}."
-            )
-    boxes, (height, width) = _lay_out(approx, levels)
-    shape = (*approx.shape[:-3], height, width, approx.shape[-1])
-    array = jnp.full(shape, padding, approx.dtype)
-    bands = [approx, *(band for bands in levels for band in bands)]
-    flat = [boxes[0], *(box for level in boxes[1:] for box in level)]
-    for band, (top, _, left, _) in zip(bands, flat, strict=True):
-        start = (*[0] * (approx.ndim - 3), top, left, 0)
-        array = jax.lax.dynamic_update_slice(array, band.astype(array.dtype), start)
-    return array, boxes
+        _check_fit(array, bands, padding)
+        boxes.append(_boxes_around(array, bands))
+        array = _surround(array, bands, fill)
+    return array, tuple(boxes)
 
 
 def array_to_coeffs(
@@ -94,26 +90,50 @@ def array_to_coeffs(
     return [cut(approx), *(Details(*map(cut, level)) for level in levels)]
 
 
-def _lay_out(
-    approx: jax.Array, levels: Sequence[Details]
-) -> tuple[Boxes, tuple[int, int]]:
-    """Boxes of all bands, and the size of the array around them."""
-    height, width = approx.shape[-3:-1]
-    boxes: list[Any] = [(0, height, 0, width)]
-    for bands in levels:
-        rows, columns = bands.horizontal.shape[-3:-1]
-        if rows < height // 2 or columns < width // 2:
-            raise ValueError(
-                "Details must reach at least as far as all coarser bands together, got "
-                f"{rows} x {columns} beside {height} x {width}; order them from coarse "
-                "to fine."
-            )
-        boxes.append(
-            (
-                (height, height + rows, 0, columns),
-                (0, rows, width, width + columns),
-                (height, height + rows, width, width + columns),
-            )
+def _check_fit(corner: jax.Array, bands: Details, padding: ArrayLike | None) -> None:
+    shapes = [band.shape for band in bands]
+    outside = {(*shape[:-3], shape[-1]) for shape in (corner.shape, *shapes)}
+    if len(set(shapes)) > 1 or len(outside) > 1:
+        raise ValueError(
+            "The details of a level must have equal shapes, and the batch and the "
+            f"channels of the approximation, got {shapes} beside {corner.shape}."
         )
-        height, width = height + rows, width + columns
-    return tuple(boxes), (height, width)
+    (height, width), (rows, columns) = corner.shape[-3:-1], shapes[0][-3:-1]
+    if rows > height or columns > width:
+        raise ValueError(
+            "Details must not be larger than all coarser bands together, got "
+            f"{rows} x {columns} beside {height} x {width}; order them from coarse to "
+            "fine."
+        )
+    if padding is None and (rows, columns) != (height, width):
+        raise ValueError(
+            "padding must be a number where bands leave gaps, got None for details of "
+            f"{rows} x {columns} beside {height} x {width}."
+        )
+
+
+def _boxes_around(corner: jax.Array, bands: Details) -> tuple[Box, Box, Box]:
+    height, width = corner.shape[-3:-1]
+    rows, columns = bands.horizontal.shape[-3:-1]
+    return (
+        (height, height + rows, 0, columns),
+        (0, rows, width, width + columns),
+        (height, height + rows, width, width + columns),
+    )
+
+
+def _surround(corner: jax.Array, bands: Details, padding: jax.Array) -> jax.Array:
+    """A level of details around the coarser bands."""
+    height, width = corner.shape[-3:-1]
+    # Not written in place: under `jax.vmap` that would be a scatter.
+    right = _extended(bands.vertical, -3, height, padding)
+    below = _extended(bands.horizontal, -2, width, padding)
+    upper = jnp.concatenate([corner, right], axis=-2)
+    lower = jnp.concatenate([below, bands.diagonal.astype(corner.dtype)], axis=-2)
+    return jnp.concatenate([upper, lower], axis=-3)
+
+
+def _extended(x: jax.Array, axis: int, size: int, padding: jax.Array) -> jax.Array:
+    widths = [(0, 0, 0)] * x.ndim
+    widths[axis] = (0, size - x.shape[axis], 0)
+    return lax.pad(x.astype(padding.dtype), padding, widths)

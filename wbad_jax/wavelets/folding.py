@@ -1,6 +1,7 @@
-"""Memory layout at the door of a primitive: few axes, none of size 1, wide numbers."""
+"""How arrays enter and leave a primitive: few axes, none of size 1, wide numbers."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -33,10 +34,35 @@ def fold(x: jax.Array, passes: tuple[Any, ...]) -> tuple[jax.Array, tuple[Any, .
 def unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
     """Gives a folded array its `shape` back."""
     x = x.reshape(shape)
-    if platform != "cpu" or shape[-1] > 1:
+    # JAX 0.10 gathers sharded arrays on one device to constrain their layout.
+    if platform != "cpu" or shape[-1] > 1 or jax.device_count() > 1:
         return x
     # Else XLA:CPU takes the last axis for the slowest one and rearranges a whole array.
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
+def unstack(x: jax.Array, passes: Sequence[Any]) -> list[jax.Array]:
+    """The bands of an array in which every pass has put its two ahead of its axis.
+
+    The batch stays the slowest axis through all passes, and so keeps its sharding.
+
+    Args:
+        x: Array with one more axis of size 2 for each pass.
+        passes: Descriptions of passes: named tuples with a negative `axis`.
+
+    Returns:
+        `2 ** len(passes)` bands; bit i of a band's number is its place in pass i.
+    """
+    # Last axes first: the place of an axis counts from the end.
+    order = sorted(enumerate(passes), key=lambda item: -item[1].axis)
+    bands = []
+    for number in range(2 ** len(passes)):
+        band = x
+        for bit, one in order:
+            ahead = (slice(None),) * (band.ndim + one.axis - 1)
+            band = band[(*ahead, number >> bit & 1)]
+        bands.append(band)
+    return bands
 
 
 def widen(x: jax.Array) -> jax.Array:

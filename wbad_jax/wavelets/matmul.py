@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from wbad_jax.wavelets import boundary
+from wbad_jax.wavelets.folding import unstack
 from wbad_jax.wavelets.linear_primitive import Stage
 from wbad_jax.wavelets.passes import Pass
 
@@ -25,9 +26,9 @@ def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Arra
     for one in passes:
         lead, tail = _around(x, one.axis)
         folded = x.reshape(-1, one.length, math.prod(tail))
-        bands = _multiply("skn,lnr->slkr", one, folded)
-        x = bands.reshape(2, *lead, one.size, *tail)
-    return list(x.reshape(-1, *x.shape[len(passes) :]))
+        bands = _multiply("skn,lnr->lskr", one, folded)
+        x = bands.reshape(*lead, 2, one.size, *tail)
+    return unstack(x, passes)
 
 
 def merge(

@@ -169,6 +169,9 @@ def waverec(
     """
     if not coefficients:
         raise ValueError("coefficients must hold at least the approximation, got none.")
+    bank = as_wavelet(wavelet)
+    boundary.check_mode(mode)
+    _check_own_backend(backend)
     approx = as_floating(coefficients[0], "approx")
     axis = negative_axis(axis, approx)
     details = coefficients[1:]
@@ -177,12 +180,9 @@ def waverec(
             f"length must be {approx.shape[axis]} without details, got {length}."
         )
     for i, detail in enumerate(details):
-        last = i == len(details) - 1
-        if detail is not None and approx.shape[axis] == jnp.shape(detail)[axis] + 1:
-            # The approximation of an odd number of samples comes out one too long.
-            approx = approx[(..., slice(-1), *[slice(None)] * (-1 - axis))]
-        wanted = length if last else None
-        approx = idwt(approx, detail, wavelet, mode, axis, wanted, backend=backend)
+        wanted = length if i == len(details) - 1 else None
+        approx = _fit(approx, detail, axis)
+        approx = idwt(approx, detail, bank, mode, axis, wanted, backend=backend)
     return approx
 
 
@@ -209,7 +209,16 @@ def _as_bands(approx: ArrayLike | None, detail: ArrayLike | None) -> Bands:
             f"approx and detail must have equal shapes, got {low.shape} and "
             f"{high.shape}."
         )
-    return Bands(low, high)
+    dtype = jnp.result_type(low, high)
+    return Bands(low.astype(dtype), high.astype(dtype))
+
+
+def _fit(approx: jax.Array, detail: ArrayLike | None, axis: int) -> jax.Array:
+    """Crops an approximation that is one longer than its detail, as PyWavelets."""
+    shape = jnp.shape(approx if detail is None else detail)
+    if len(shape) != approx.ndim or approx.shape[axis] != shape[axis] + 1:
+        return approx
+    return approx[(..., slice(-1), *[slice(None)] * (-1 - axis))]
 
 
 def _checked_length(size: int, num_taps: int, mode: str, length: int | None) -> int:

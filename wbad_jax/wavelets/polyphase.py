@@ -28,6 +28,7 @@ from jax import lax
 
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.border_terms import add_border
+from wbad_jax.wavelets.folding import unstack
 from wbad_jax.wavelets.linear_primitive import Stage, inline
 from wbad_jax.wavelets.passes import Pass
 
@@ -43,10 +44,9 @@ def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Arra
     """Splits `x` by several passes; bands are ordered as in `filter_bank.analyze`."""
     if _are_short(passes):
         return stage(_split_short, x, passes=passes)
-    stacked = x
     for one in passes:
-        stacked = _split_one(stage, stacked, one)
-    return list(stacked.reshape(-1, *stacked.shape[len(passes) :]))
+        x = _split_one(stage, x, one)
+    return unstack(x, passes)
 
 
 def merge(
@@ -69,8 +69,8 @@ def _are_short(passes: tuple[Pass, ...]) -> bool:
 def _split_short(x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Array]:
     bands = [x]
     for one in passes:
-        split_all = [_split_one(inline, band, one) for band in bands]
-        bands = [pair[0] for pair in split_all] + [pair[1] for pair in split_all]
+        pairs = [unstack(_split_one(inline, band, one), (one,)) for band in bands]
+        bands = [low for low, _ in pairs] + [high for _, high in pairs]
     return bands
 
 
@@ -82,7 +82,7 @@ def _merge_short(*bands: jax.Array, passes: tuple[Pass, ...]) -> jax.Array:
 
 
 def _split_one(stage: Stage, x: jax.Array, one: Pass) -> jax.Array:
-    """Low and high band of one pass, stacked on a new axis 0."""
+    """Low and high band of one pass, stacked on a new axis ahead of its own."""
     folded = _folded(x, one.axis)
     folded = boundary.extend(stage, folded, one.before, one.after, one.mode)
     if _worth_planes(_run_of(folded), len(one.low)):
@@ -90,7 +90,8 @@ def _split_one(stage: Stage, x: jax.Array, one: Pass) -> jax.Array:
         bands = stage(_correlate_planes, planes, one=one)
     else:
         bands = stage(_correlate, folded, one=one)
-    return bands.reshape(2, *_resized(x.shape, one.axis, one.size))
+    lead, tail = x.shape[: one.axis], x.shape[x.ndim + one.axis + 1 :]
+    return bands.reshape(*lead, 2, one.size, *tail)
 
 
 def _merge_one(stage: Stage, low: jax.Array, high: jax.Array, one: Pass) -> jax.Array:
@@ -110,29 +111,31 @@ def _worth_planes(run: int, num_taps: int) -> bool:
 
 
 def _correlate(extended: jax.Array, one: Pass) -> jax.Array:
-    """band[s, l, k, r] = sum_j taps[s, j] extended[l, 2 k + j, r]."""
+    """band[l, s, k, r] = sum_j taps[s, j] extended[l, 2 k + j, r]."""
     windows = [
         lax.slice_in_dim(extended, j, j + 2 * one.size - 1, 2, axis=1)
         for j in range(len(one.low))
     ]
-    return weighted_sum(_pairs(one.low, one.high), windows, axis=0)
+    return weighted_sum(_pairs(one.low, one.high), windows, axis=1)
 
 
 def _deinterleave(extended: jax.Array) -> jax.Array:
-    """Even and odd samples, `[2, lead, samples / 2 * run]`."""
+    """Even and odd samples, `[lead, 2, samples / 2 * run]`."""
     lead, samples = extended.shape[:2]
     planes = [lax.slice_in_dim(extended, p, samples, 2, axis=1) for p in (0, 1)]
-    return jnp.stack(planes).reshape(2, lead, samples // 2 * _run_of(extended))
+    return jnp.stack(planes, axis=1).reshape(lead, 2, -1)
 
 
 def _correlate_planes(planes: jax.Array, one: Pass) -> jax.Array:
     """As `_correlate`, from the even and odd samples."""
     run = planes.shape[-1] // (one.size + len(one.low) // 2 - 1)
     windows = [
-        lax.slice_in_dim(planes[j % 2], j // 2 * run, (j // 2 + one.size) * run, axis=1)
+        lax.slice_in_dim(
+            planes[:, j % 2], j // 2 * run, (j // 2 + one.size) * run, axis=1
+        )
         for j in range(len(one.low))
     ]
-    return weighted_sum(_pairs(one.low, one.high), windows, axis=0)
+    return weighted_sum(_pairs(one.low, one.high), windows, axis=1)
 
 
 def _merge_periodic(
@@ -187,10 +190,10 @@ def _synthesize(
 def _phases(
     low: jax.Array, high: jax.Array, one: Pass, starts, count: int
 ) -> jax.Array:
-    """Even and odd samples, `[2, lead, count * run]`."""
+    """Even and odd samples, `[lead, 2, count * run]`."""
     run = _run_of(low)
     low, high = low.reshape(len(low), -1), high.reshape(len(high), -1)
-    return weighted_sum(*_shifted(low, high, one, starts, count, run), axis=0)
+    return weighted_sum(*_shifted(low, high, one, starts, count, run), axis=1)
 
 
 def _shifted(
@@ -207,9 +210,9 @@ def _shifted(
 
 def _interleave(phases: jax.Array, length: int, run: int) -> jax.Array:
     """Samples taken in turn from the two phases, `[lead, length, run]`."""
-    _, lead, width = phases.shape
+    lead, _, width = phases.shape
     runs = [run] if run > 1 else []
-    planes = [phase.reshape(lead, width // run, *runs) for phase in phases]
+    planes = [phases[:, p].reshape(lead, width // run, *runs) for p in (0, 1)]
     x = weighted_sum([np.array([1, 0]), np.array([0, 1])], planes, axis=2)
     return x.reshape(lead, 2 * width // run, *runs)[:, :length]
 

@@ -17,7 +17,7 @@ from jax import lax
 
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.filters import Wavelet
-from wbad_jax.wavelets.folding import fold, unfold, widen
+from wbad_jax.wavelets.folding import fold, unfold, unstack, widen
 from wbad_jax.wavelets.linear_primitive import (
     Stage,
     declare_transposes,
@@ -84,8 +84,9 @@ def _split_rule(
     for one in passes:
         rows, run = _extended(stage, stacked, one, *_reach(one))
         bands = stage(_correlate, rows, one=one, run=run)
-        stacked = bands.reshape(2, *stacked.shape)
-    bands = stacked.reshape(-1, *stacked.shape[len(passes) :])
+        lead, tail = stacked.shape[: one.axis], stacked.shape[one.axis :]
+        stacked = bands.reshape(*lead, 2, *tail)
+    bands = unstack(stacked, passes)
     return [unfold(band.astype(dtype), shape, platform) for band in bands]
 
 
@@ -126,9 +127,9 @@ def _extended(
 
 
 def _correlate(rows: jax.Array, one: _Pass, run: int) -> jax.Array:
-    """Low and high band, `[2, lead, n * run]`; runs are contiguous, so are rows."""
+    """Low and high band, `[lead, 2, n * run]`; runs are contiguous, so are rows."""
     pairs = [np.array(pair) for pair in zip(one.low, one.high, strict=True)]
-    return weighted_sum(pairs, _windows(rows, one, run), axis=0)
+    return weighted_sum(pairs, _windows(rows, one, run), axis=1)
 
 
 def _correlate_back(low: jax.Array, high: jax.Array, one: _Pass, run: int) -> jax.Array:
