@@ -23,6 +23,7 @@ def signals(length, axis, dtype, lead=3):
 @pytest.mark.parametrize("mode", wavelets.MODES)
 @pytest.mark.parametrize("wavelet", WAVELETS)
 def test_agrees_with_pywavelets(wavelet, mode, monkeypatch):
+    monkeypatch.setattr("wbad_jax.wavelets.one_dimensional.jnp", np)
     with in_numpy(monkeypatch):
         for length, level, axis in ((9, 1, -1), (64, 3, 0), (31, 2, 1)):
             for dtype, tolerance in TOLERANCE.items():
@@ -42,6 +43,26 @@ def test_agrees_with_pywavelets(wavelet, mode, monkeypatch):
                 np.testing.assert_allclose(
                     back, expected, rtol=0, atol=tolerance * scale
                 )
+
+
+@pytest.mark.parametrize("mode", wavelets.MODES)
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 13])
+def test_short_signals_and_single_vectors(length, mode, enable_x64):
+    """Compiled, along the only axis and along the middle one of three."""
+    if mode in ("reflect", "antireflect") and length == 1:
+        return  # PyWavelets refuses both.
+    rng = np.random.default_rng(length)
+    for shape, axis in (((length,), 0), ((2, length, 3), -2), ((length, 1), 0)):
+        x = rng.normal(size=shape)
+        theirs = pywt.dwt(x, "db4", mode, axis)
+        ours = wavelets.dwt(x, "db4", mode, axis)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+        # Bands of no signal, as after shrinkage.
+        signs = [np.sign(band) for band in theirs]
+        back = wavelets.idwt(*signs, "db4", mode, axis)
+        expected = pywt.idwt(*signs, "db4", mode, axis)
+        np.testing.assert_allclose(back, expected, rtol=0, atol=1e-11)
 
 
 @pytest.mark.fast
@@ -84,6 +105,46 @@ def test_gradient_is_the_transpose(mode, enable_x64):
     np.testing.assert_allclose(forward, function(tangent), atol=1e-12)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("mode", ["symmetric", "periodization"])
+def test_gradient_of_the_inverse_is_its_transpose(mode, axis, enable_x64):
+    rng = np.random.default_rng(0)
+    coefficients = wavelets.wavedec(rng.normal(size=(11, 9)), "db2", mode, 2, axis)
+    point = [rng.normal(size=band.shape) for band in coefficients]
+
+    @jax.jit
+    def function(coefficients):
+        return wavelets.waverec(coefficients, "db2", mode, axis, (11, 9)[axis])
+
+    out, transpose = jax.vjp(function, point)
+    cotangent = rng.normal(size=out.shape)
+    pairs = zip(point, transpose(cotangent)[0], strict=True)
+    other = sum(np.vdot(band, slope) for band, slope in pairs)
+    assert np.vdot(out, cotangent) == pytest.approx(other, abs=1e-11)
+
+
+def test_compiles_once_and_differentiates_in_a_loop():
+    traces = []
+
+    @jax.jit
+    def descend(x):
+        traces.append(None)
+
+        def step(x, _):
+            gradient = jax.grad(lambda x: jnp.sum(wavelets.dwt(x, "db2").detail ** 2))
+            return x - 0.1 * gradient(x), None
+
+        return jax.lax.scan(step, x, length=3)[0]
+
+    x = jnp.asarray(signals(16, -1, "float32"))
+    matrix = jax.jacobian(lambda x: wavelets.dwt(x, "db2").detail)(x[0, 0])
+    step = np.eye(16) - 0.2 * np.asarray(matrix).T @ np.asarray(matrix)
+    expected = np.asarray(x) @ np.linalg.matrix_power(step, 3)
+    np.testing.assert_allclose(descend(x), expected, rtol=0, atol=1e-5)
+    descend(2 * x)
+    assert len(traces) == 1
+
+
 def test_hessian_vector_product_and_vmap():
     x = jnp.asarray(signals(16, -1, "float32")[0])
 
@@ -105,11 +166,22 @@ def test_half_precision_is_kept():
     assert wavelets.idwt(*bands, "db4").dtype == jnp.bfloat16
 
 
+def test_one_dtype_for_both_bands():
+    single = signals(16, -1, "float32")
+    half = jnp.asarray(single, jnp.bfloat16)
+    for pair in ((single, half), (half, single)):
+        assert wavelets.idwt(*pair, "db2").dtype == jnp.float32
+        slopes = jax.grad(lambda *p: wavelets.idwt(*p).sum(), argnums=(0, 1))(*pair)
+        assert [slope.dtype for slope in slopes] == [band.dtype for band in pair]
+
+
 def test_too_deep_levels_warn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(UserWarning, match="level 3 is more than 2"):
-            wavelets.wavedec(np.ones(16), "db2", level=3)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        wavelets.wavedec(np.ones(16), "db2", level=3)
+    (warning,) = caught
+    assert "level 3 is more than 2, the most for a size of 16" in str(warning.message)
+    assert warning.filename == __file__
     assert len(wavelets.wavedec(np.ones(16), "db2")) == 3
 
 
@@ -131,6 +203,11 @@ ONES = np.ones(8, np.float32)
         (lambda: wavelets.idwt(ONES[:1], None, "db4"), "too small for a wavelet of 8"),
         (lambda: wavelets.waverec([]), "at least the approximation"),
         (lambda: wavelets.waverec([ONES], length=9), "length must be 8"),
+        (lambda: wavelets.waverec([ONES], "db44"), "Unknown wavelet 'db44'"),
+        (lambda: wavelets.waverec([ONES], mode="wrap"), "mode must be one of"),
+        (lambda: wavelets.waverec([ONES], backend="jaxwt"), "for images only"),
+        (lambda: wavelets.waverec([ONES[:5], ONES]), "equal shapes"),
+        (lambda: wavelets.waverec([np.ones((8, 8)), ONES], axis=0), "equal shapes"),
     ],
 )
 def test_errors_name_the_rule(call, message):

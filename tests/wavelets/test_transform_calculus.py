@@ -223,9 +223,14 @@ from wbad_jax import wavelets
 assert jax.device_count() == 4
 mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 spec = PartitionSpec("data")
-x = np.random.default_rng(0).normal(size=(8, 9, 12, 2)).astype("float32")
-for wavelet, mode in (("haar", "symmetric"), ("db4", "reflect"), ("db2", "smooth"),
-                      ("sym4", "periodization")):
+for wavelet, mode, channels in (
+    ("haar", "symmetric", 1),
+    ("db4", "reflect", 2),
+    ("db2", "smooth", 1),
+    ("sym4", "periodization", 2),
+):
+    x = np.random.default_rng(0).normal(size=(8, 9, 12, channels)).astype("float32")
+
     def loss(x):
         bands = wavelets.dwt2(x, wavelet, mode)
         bands = bands._replace(diagonal=jnp.tanh(bands.diagonal))

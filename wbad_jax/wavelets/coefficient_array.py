@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -134,6 +133,8 @@ def _surround(corner: jax.Array, bands: Details, padding: jax.Array) -> jax.Arra
 
 
 def _extended(x: jax.Array, axis: int, size: int, padding: jax.Array) -> jax.Array:
-    widths = [(0, 0, 0)] * x.ndim
-    widths[axis] = (0, size - x.shape[axis], 0)
-    return lax.pad(x.astype(padding.dtype), padding, widths)
+    shape = list(x.shape)
+    shape[axis] = size - shape[axis]
+    # Not `lax.pad`: JAX 0.10 cannot differentiate it by the padding alone.
+    rest = jnp.full(shape, padding)
+    return jnp.concatenate([x.astype(padding.dtype), rest], axis)

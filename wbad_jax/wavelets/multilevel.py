@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -135,7 +136,7 @@ def dwt_max_level(size: int | Sequence[int], wavelet: str | Wavelet) -> int:
     Raises:
         ValueError: If a size is below 1, or for an unknown wavelet.
     """
-    shortest = size if isinstance(size, int) else min(size)
+    shortest = int(np.min(size))
     if shortest < 1:
         raise ValueError(f"size must be at least 1, got {size}.")
     ratio = shortest // (len(as_wavelet(wavelet)) - 1)

@@ -209,7 +209,8 @@ def _as_bands(approx: ArrayLike | None, detail: ArrayLike | None) -> Bands:
             f"approx and detail must have equal shapes, got {low.shape} and "
             f"{high.shape}."
         )
-    dtype = jnp.result_type(low, high)
+    # Not `result_type`, which would make float64 of NumPy arrays float32.
+    dtype = jnp.promote_types(low.dtype, high.dtype)
     return Bands(low.astype(dtype), high.astype(dtype))
 
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from wbad_jax.wavelets import undecimated
 from wbad_jax.wavelets.filters import Wavelet, as_wavelet
 from wbad_jax.wavelets.multilevel import Details, as_details
+from wbad_jax.wavelets.one_dimensional import negative_axis
 from wbad_jax.wavelets.two_dimensional import as_floating, as_images
 
 _AXES = (-3, -2)
@@ -106,7 +108,8 @@ def iswt2(
     approx, levels = _unpacked(coefficients)
     x = as_images(approx, "approx")
     details = [as_details(bands) for bands in levels]
-    _check_alike(x, [band for bands in details for band in bands])
+    x, *bands = _alike(x, [band for bands in details for band in bands])
+    details = [Details(*bands[i : i + 3]) for i in range(0, len(bands), 3)]
     dilations = _dilations(x, _AXES, len(levels), start_level)
     bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
     for bands, dilation in zip(details, reversed(dilations), strict=True):
@@ -144,7 +147,7 @@ def swt(
         ValueError: If `x` has no such axis, or as `swt2`.
     """
     x = as_floating(x, "x")
-    axes = (_negative(axis, x.ndim),)
+    axes = (negative_axis(axis, x),)
     levels = []
     for dilation in _dilations(x, axes, level, start_level):
         bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
@@ -180,8 +183,8 @@ def iswt(
     approx, levels = _unpacked(coefficients)
     x = as_floating(approx, "approx")
     details = [as_floating(detail, "detail") for detail in levels]
-    _check_alike(x, details)
-    axes = (_negative(axis, x.ndim),)
+    x, *details = _alike(x, details)
+    axes = (negative_axis(axis, x),)
     dilations = _dilations(x, axes, len(levels), start_level)
     bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
     for detail, dilation in zip(details, reversed(dilations), strict=True):
@@ -194,6 +197,8 @@ def _dilations(
 ) -> list[int]:
     """Dilation of the filters at each level; checks that the sizes allow them."""
     sizes = [x.shape[axis] for axis in axes]
+    if 0 in sizes:
+        raise ValueError(f"The transformed axes must not be empty, got sizes {sizes}.")
     if start_level < 0:
         raise ValueError(f"start_level must not be negative, got {start_level}.")
     if level is None:
@@ -213,12 +218,6 @@ def _dilations(
     return [2**j for j in range(start_level, start_level + level)]
 
 
-def _negative(axis: int, ndim: int) -> int:
-    if not -ndim <= axis < ndim:
-        raise ValueError(f"axis must be an axis of an array of {ndim}, got {axis}.")
-    return axis % ndim - ndim
-
-
 def _rescaled(bank: Wavelet, factor: float) -> Wavelet:
     filters = (bank.dec_lo, bank.dec_hi, bank.rec_lo, bank.rec_hi)
     return Wavelet(bank.name, *(tuple(factor * t for t in taps) for taps in filters))
@@ -233,14 +232,19 @@ def _unpacked(coefficients: Sequence[Any]) -> tuple[Any, list[Any]]:
     if not coefficients:
         raise ValueError("coefficients must hold at least one level, got none.")
     if isinstance(coefficients[0], tuple | list):
+        if any(len(level) != 2 for level in coefficients):
+            raise ValueError("Each level must be a pair (approximation, details).")
         return coefficients[0][0], [details for _, details in coefficients]
     return coefficients[0], list(coefficients[1:])
 
 
-def _check_alike(approx: jax.Array, bands: Sequence[jax.Array]) -> None:
+def _alike(approx: jax.Array, bands: Sequence[jax.Array]) -> list[jax.Array]:
+    """Approximation and bands in one dtype; raises ValueError unless of one shape."""
     shapes = {band.shape for band in bands}
     if shapes - {approx.shape}:
         raise ValueError(
             f"All bands must have the shape of the approximation, {approx.shape}, got "
             f"{sorted(shapes)}."
         )
+    dtype = jnp.result_type(approx, *bands)
+    return [band.astype(dtype) for band in (approx, *bands)]
