@@ -78,13 +78,6 @@ def list_parts(
     return parts
 
 
-def is_available(part: Part) -> bool:
-    """Whether the library has what the part measures."""
-    if part.function == "matmul":
-        return "matmul" in wavelets.BACKENDS
-    return "stationary" not in part.function or hasattr(wavelets, "swt2")
-
-
 def _images(shape: Sequence[int]) -> np.ndarray:
     return Case(tuple(shape), "haar", 1).images()
 

@@ -33,7 +33,7 @@ import pywt
 from benchmarks import wavelet_summary
 from benchmarks.measure import refuse_unoptimised, sample_medians, write_report
 from benchmarks.wavelet_libraries import JOBS, LIBRARIES, Case, check_agreement
-from benchmarks.wavelet_parts import Part, is_available, list_parts
+from benchmarks.wavelet_parts import Part, list_parts
 from benchmarks.worker import Worker, WorkerDied
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "wavelets.json"
@@ -74,7 +74,7 @@ def choose_cases(options: argparse.Namespace) -> tuple[list[Case], list[Part]]:
     if options.smoke:
         shapes, names, levels, modes = ((2, 16, 16, 1),), ("haar",), (1,), MODES[:1]
     cases = [Case(s, n, k) for s in shapes for n in names for k in levels]
-    parts = list(filter(is_available, list_parts(shapes, names, modes)))
+    parts = list_parts(shapes, names, modes)
     wanted = options.cases.split(",")
 
     def chosen(thing: Case | Part) -> bool:
