@@ -10,9 +10,9 @@ A half-minute version:
 
     python -m experiments.train --config=configs/quickstart.py:smoke
 
-Result on two cores in 4 min 33 s, JAX 0.10.2, worst case over the Linf attacks
-(`benchmarks/results/quickstart_jax_0.10.json`): undefended 96.7 % clean and 0.0 %
-adaptive; WBAD 95.2 % clean, 86.2 % graybox and 48.1 % adaptive.
+Result on two cores in 4 min 10 s, JAX 0.10.2, worst case over the Linf attacks
+(`benchmarks/results/quickstart_jax_0.10.json`): undefended 95.7 % clean and 0.0 %
+adaptive; WBAD 96.2 % clean, 86.2 % graybox and 47.1 % adaptive.
 """
 
 from configs import default

@@ -5,8 +5,10 @@ holds the middle elements is narrowed by counting the elements up to three pivot
 time, about five passes over the data for smooth distributions, at most some twenty.
 """
 
+import functools
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
@@ -61,7 +63,9 @@ def median_magnitude(
     wide = coefficients
     if coefficients.dtype.itemsize < 4:
         wide = coefficients.astype(jnp.float32)
-    lower, upper = _middle_pair(_bits_in_rows(lax.stop_gradient(wide)), wide.dtype)
+    lower, upper = _middle_pair(
+        _bits_in_rows(lax.stop_gradient(wide)), dtype=str(wide.dtype)
+    )
     shape = (*coefficients.shape[:-3], 1, 1, coefficients.shape[-1])
     lower, upper = (
         lax.bitcast_convert_type(bits, wide.dtype).reshape(shape)
@@ -102,7 +106,9 @@ def _integer(dtype) -> jnp.dtype:
     return jnp.dtype(f"int{jnp.finfo(dtype).bits}")
 
 
-def _middle_pair(bits: Rows, dtype) -> tuple[PerRow, PerRow]:
+# Compiled by itself: outside of `jax.jit` the loop would be compiled at every call.
+@functools.partial(jax.jit, static_argnames="dtype")
+def _middle_pair(bits: Rows, dtype: str) -> tuple[PerRow, PerRow]:
     """The two middle elements of each row; of an odd number, the same one twice."""
     count = bits.shape[-1]
     rank = (count + 1) // 2  # of the lower middle element, counted from 1
