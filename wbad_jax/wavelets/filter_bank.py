@@ -21,7 +21,7 @@ from wbad_jax.wavelets.linear_primitive import (
     make_primitive,
     same_varying_axes,
 )
-from wbad_jax.wavelets.passes import Pass, analysis_pass, signal_length, synthesis_pass
+from wbad_jax.wavelets.passes import Pass, analysis_pass, synthesis_pass
 
 
 def analyze(
@@ -60,7 +60,7 @@ def synthesize(
         mode: Boundary mode of the analysis.
         axes: Axes, negative.
         lengths: Samples of the result along each axis: the full number, see
-            `signal_length`, or one less, for a signal of odd length.
+            `passes.signal_length`, or one less, for a signal of odd length.
         backend: "auto", "polyphase" or "matmul".
 
     Returns:
@@ -74,11 +74,6 @@ def synthesize(
     for axis, length in zip(axes, lengths, strict=True):
         x = lax.slice_in_dim(x, 0, length, axis=axis)
     return x
-
-
-def full_lengths(shape: Sequence[int], bank: Wavelet, mode: str, axes: Sequence[int]):
-    """Samples along each axis of the signal whose bands have this `shape`."""
-    return [signal_length(shape[axis], len(bank), mode) for axis in axes]
 
 
 def _split_rule(
