@@ -6,7 +6,7 @@ Two jobs on random images, in single precision and mode "symmetric": `forward` i
 channels]`, the others their best layout `[batch * channels, height, width]`. A process
 imports its own library only, so the imports stand inside the functions.
 
-    python -m benchmarks.wavelet_libraries LIBRARY    # started by benchmarks.wavelets
+    python -m benchmarks.wavelet_libraries NAME       # started by benchmarks.wavelets
 """
 
 import argparse
@@ -233,8 +233,8 @@ class LibraryTimer:
 def main() -> None:
     """Serve one library."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("library", choices=LIBRARIES)
-    timer = LibraryTimer(parser.parse_args().library)
+    parser.add_argument("name", choices=LIBRARIES)
+    timer = LibraryTimer(parser.parse_args().name)
     serve({"prepare": timer.prepare, "time": timer.time})
 
 

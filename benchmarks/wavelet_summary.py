@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.measure import time_ratio
+from benchmarks.wavelet_libraries import Case
 
 CLOCKS = ("wall", "cpu")
 OTHERS = ("jaxwt", "ptwt", "pywavelets")
@@ -17,7 +18,7 @@ HEADER = (
 )
 
 
-def library_times(
+def times_by_library(
     times: Mapping[str, dict[str, float]],
 ) -> dict[str, dict[str, float]]:
     """Times by library: the best of its settings, on each clock by itself."""
@@ -32,7 +33,7 @@ def library_times(
 
 def add_ratios(row: dict[str, Any]) -> dict[str, Any]:
     """Adds the times of wbad_jax in copies, and its speed-up over each library."""
-    spent = library_times(row["times"])
+    spent = times_by_library(row["times"])
     mine = spent["wbad_jax"]
     row["copies"] = time_ratio(mine, spent["copy"])
     row["speedup"] = {
@@ -45,7 +46,7 @@ def add_ratios(row: dict[str, Any]) -> dict[str, Any]:
 
 def describe_row(row: dict[str, Any]) -> str:
     """One line of the table: milliseconds of wall time, then ratios."""
-    spent = library_times(row["times"])
+    spent = times_by_library(row["times"])
     line = f"{row['job']:<9}{'x'.join(map(str, row['shape'])):<14}"
     line += f"{row['wavelet']:<7}{row['level']:<2}"
     for name in ("copy", "wbad_jax", *OTHERS):
@@ -76,7 +77,7 @@ def summarize(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     groups = collections.defaultdict(list)
     for row in rows:
-        name = f"{'x'.join(map(str, row['shape']))} {row['wavelet']} {row['level']}"
+        name = Case(row["shape"], row["wavelet"], row["level"]).name
         for against, ratio in {"copy": row["copies"], **row["speedup"]}.items():
             groups[row["job"], row["taps"], against].append((ratio, name))
     return [

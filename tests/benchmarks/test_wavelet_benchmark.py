@@ -25,7 +25,7 @@ def test_the_better_number_of_threads_counts_on_each_clock():
         "ptwt, threads 1": {"wall_ms": 3.0, "cpu_ms": 3.0},
         "ptwt, threads 2": {"wall_ms": 2.0, "cpu_ms": 4.0},
     }
-    best = wavelet_summary.library_times(spent)
+    best = wavelet_summary.times_by_library(spent)
     assert best == {"ptwt": {"wall_ms": 2.0, "cpu_ms": 3.0}}
 
 

@@ -13,8 +13,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from wbad_jax import wavelets
+from wbad_jax.denoise.noise_level import PerChannel
 from wbad_jax.denoise.settings import DenoiserSettings
-from wbad_jax.denoise.threshold_rules import PerChannel, universal_threshold
+from wbad_jax.denoise.threshold_rules import universal_threshold
 
 Multiples = Float[Array, "*batch levels 3 channels"]
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wbad_jax.denoise.gradient_replacement import replace_gradient
+from wbad_jax.denoise.noise_level import PerChannel
 from wbad_jax.denoise.surrogates import zhang_slope, zhang_soft_threshold
 
 Subband = Float[Array, "*batch height width channels"]
-PerChannel = Float[Array, "*batch 1 1 channels"]
 
 
 def universal_threshold(sigma: PerChannel, num_pixels: int) -> PerChannel:

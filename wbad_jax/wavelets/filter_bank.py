@@ -98,10 +98,8 @@ def _merge_rule(
     platform: str | None,
 ) -> list[jax.Array]:
     shape = _signal_shape(bands[0].shape, passes)
-    folded = [fold(band, passes)[0] for band in bands]
-    _, passes = fold(bands[0], passes)
-    wide = [widen(band) for band in folded]
-    signal = _choose(backend, platform).merge(stage, wide, passes)
+    wide, folded_passes = zip(*(fold(widen(b), passes) for b in bands), strict=True)
+    signal = _choose(backend, platform).merge(stage, wide, folded_passes[0])
     return [unfold(signal.astype(bands[0].dtype), shape, platform)]
 
 

@@ -31,6 +31,18 @@ def fold(x: jax.Array, passes: tuple[Any, ...]) -> tuple[jax.Array, tuple[Any, .
     return x.reshape(-1, *middle, *runs), moved
 
 
+def around(shape: Sequence[int], axis: int) -> tuple[list[int], list[int]]:
+    """Sizes ahead of and behind a negative `axis`."""
+    axis += len(shape)
+    return list(shape[:axis]), list(shape[axis + 1 :])
+
+
+def fold_rows(x: jax.Array, axis: int) -> jax.Array:
+    """`x` as `[lead, samples along axis, run]`, or `[lead, samples]` for runs of 1."""
+    run = math.prod(around(x.shape, axis)[1])
+    return x.reshape(-1, x.shape[axis], *([run] if run > 1 else []))
+
+
 def unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
     """Gives a folded array its `shape` back."""
     x = x.reshape(shape)

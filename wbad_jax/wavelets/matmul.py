@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from wbad_jax.wavelets import boundary
-from wbad_jax.wavelets.folding import unstack
+from wbad_jax.wavelets.folding import around, unstack
 from wbad_jax.wavelets.linear_primitive import Stage
 from wbad_jax.wavelets.passes import Pass
 
@@ -24,7 +24,7 @@ def split(stage: Stage, x: jax.Array, passes: tuple[Pass, ...]) -> list[jax.Arra
     """Splits `x` by several passes; bands are ordered as in `filter_bank.analyze`."""
     del stage  # A product needs no stages.
     for one in passes:
-        lead, tail = _around(x, one.axis)
+        lead, tail = around(x.shape, one.axis)
         folded = x.reshape(-1, one.length, math.prod(tail))
         bands = _multiply("skn,lnr->lskr", one, folded)
         x = bands.reshape(*lead, 2, one.size, *tail)
@@ -38,7 +38,7 @@ def merge(
     del stage
     x = jnp.stack(bands)
     for one in passes:
-        (count, *lead), tail = _around(x, one.axis)
+        (count, *lead), tail = around(x.shape, one.axis)
         folded = x.reshape(count // 2, 2, -1, one.size, math.prod(tail))
         joined = _multiply("skn,bslkr->blnr", one, folded)
         x = joined.reshape(count // 2, *lead, one.length, *tail)
@@ -48,12 +48,6 @@ def merge(
 def _multiply(equation: str, one: Pass, x: jax.Array) -> jax.Array:
     matrix = jnp.asarray(pass_matrix(one), x.dtype)
     return jnp.einsum(equation, matrix, x, precision=lax.Precision.HIGHEST)
-
-
-def _around(x: jax.Array, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Sizes ahead of and behind `axis`."""
-    axis += x.ndim
-    return x.shape[:axis], x.shape[axis + 1 :]
 
 
 @functools.lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ from jax import lax
 
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.border_terms import add_border
-from wbad_jax.wavelets.folding import unstack
+from wbad_jax.wavelets.folding import around, fold_rows, unstack
 from wbad_jax.wavelets.linear_primitive import Stage, inline
 from wbad_jax.wavelets.passes import Pass
 
@@ -83,27 +83,27 @@ def _merge_short(*bands: jax.Array, passes: tuple[Pass, ...]) -> jax.Array:
 
 def _split_one(stage: Stage, x: jax.Array, one: Pass) -> jax.Array:
     """Low and high band of one pass, stacked on a new axis ahead of its own."""
-    folded = _folded(x, one.axis)
+    folded = fold_rows(x, one.axis)
     folded = boundary.extend(stage, folded, one.before, one.after, one.mode)
     if _worth_planes(_run_of(folded), len(one.low)):
         planes = stage(_deinterleave, folded)
         bands = stage(_correlate_planes, planes, one=one)
     else:
         bands = stage(_correlate, folded, one=one)
-    lead, tail = x.shape[: one.axis], x.shape[x.ndim + one.axis + 1 :]
+    lead, tail = around(x.shape, one.axis)
     return bands.reshape(*lead, 2, one.size, *tail)
 
 
 def _merge_one(stage: Stage, low: jax.Array, high: jax.Array, one: Pass) -> jax.Array:
     """Transpose of `_split_one`."""
-    shape = _resized(low.shape, one.axis, one.length)
-    low, high = (_folded(band, one.axis) for band in (low, high))
+    lead, tail = around(low.shape, one.axis)
+    low, high = (fold_rows(band, one.axis) for band in (low, high))
     if one.mode == "periodization":
         x = _merge_periodic(stage, low, high, one)
     else:
         x = _join(stage, low, high, one, _IN_STEP, one.length)
         x = add_border(stage, x, low, high, one)
-    return x.reshape(shape)
+    return x.reshape(*lead, one.length, *tail)
 
 
 def _worth_planes(run: int, num_taps: int) -> bool:
@@ -116,7 +116,7 @@ def _correlate(extended: jax.Array, one: Pass) -> jax.Array:
         lax.slice_in_dim(extended, j, j + 2 * one.size - 1, 2, axis=1)
         for j in range(len(one.low))
     ]
-    return weighted_sum(_pairs(one.low, one.high), windows, axis=1)
+    return weighted_sum(tap_pairs(one.low, one.high), windows, axis=1)
 
 
 def _deinterleave(extended: jax.Array) -> jax.Array:
@@ -135,7 +135,7 @@ def _correlate_planes(planes: jax.Array, one: Pass) -> jax.Array:
         )
         for j in range(len(one.low))
     ]
-    return weighted_sum(_pairs(one.low, one.high), windows, axis=1)
+    return weighted_sum(tap_pairs(one.low, one.high), windows, axis=1)
 
 
 def _merge_periodic(
@@ -217,7 +217,8 @@ def _interleave(phases: jax.Array, length: int, run: int) -> jax.Array:
     return x.reshape(lead, 2 * width // run, *runs)[:, :length]
 
 
-def _pairs(low: Sequence[float], high: Sequence[float]) -> list[np.ndarray]:
+def tap_pairs(low: Sequence[float], high: Sequence[float]) -> list[np.ndarray]:
+    """Weights for `weighted_sum` that make a low and a high band."""
     return [np.array(pair) for pair in zip(low, high, strict=True)]
 
 
@@ -244,18 +245,5 @@ def weighted_sum(
     return total
 
 
-def _folded(x: jax.Array, axis: int) -> jax.Array:
-    """`x` as `[lead, samples along axis, run]`, or `[lead, samples]` for runs of 1."""
-    tail = x.shape[axis:]
-    run = int(np.prod(tail[1:]))
-    return x.reshape(-1, tail[0], *([run] if run > 1 else []))
-
-
 def _run_of(folded: jax.Array) -> int:
     return folded.shape[2] if folded.ndim == 3 else 1
-
-
-def _resized(shape: Sequence[int], axis: int, size: int) -> list[int]:
-    new = list(shape)
-    new[axis] = size
-    return new

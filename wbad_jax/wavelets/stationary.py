@@ -5,7 +5,7 @@ layouts are those of PyWavelets. The boundary is periodic, and sizes must be mul
 of `2 ** level`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -72,11 +72,11 @@ def swt2(
         statistical applications, section 3.
     """
     x = as_images(images, "images")
-    levels = []
-    for dilation in _dilations(x, _AXES, level, start_level):
-        bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
-        x, *details = undecimated.analyze(x, bank, _AXES, dilation)
-        levels.append((x, Details(*details)))
+    dilations = _dilations(x, _AXES, level, start_level)
+    levels = [
+        (approx, Details(*details))
+        for approx, details in _decompose(x, wavelet, _AXES, dilations, norm)
+    ]
     return _trimmed(levels) if trim_approx else levels[::-1]
 
 
@@ -109,12 +109,8 @@ def iswt2(
     x = as_images(approx, "approx")
     details = [as_details(bands) for bands in levels]
     x, *bands = _alike(x, [band for bands in details for band in bands])
-    details = [Details(*bands[i : i + 3]) for i in range(0, len(bands), 3)]
     dilations = _dilations(x, _AXES, len(levels), start_level)
-    bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
-    for bands, dilation in zip(details, reversed(dilations), strict=True):
-        x = undecimated.synthesize((x, *bands), bank, _AXES, dilation)
-    return x
+    return _reconstruct(x, bands, wavelet, _AXES, dilations, norm)
 
 
 def swt(
@@ -148,11 +144,11 @@ def swt(
     """
     x = as_floating(x, "x")
     axes = (negative_axis(axis, x),)
-    levels = []
-    for dilation in _dilations(x, axes, level, start_level):
-        bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
-        x, detail = undecimated.analyze(x, bank, axes, dilation)
-        levels.append((x, detail))
+    dilations = _dilations(x, axes, level, start_level)
+    levels = [
+        (approx, detail)
+        for approx, (detail,) in _decompose(x, wavelet, axes, dilations, norm)
+    ]
     return _trimmed(levels) if trim_approx else levels[::-1]
 
 
@@ -186,9 +182,37 @@ def iswt(
     x, *details = _alike(x, details)
     axes = (negative_axis(axis, x),)
     dilations = _dilations(x, axes, len(levels), start_level)
+    return _reconstruct(x, details, wavelet, axes, dilations, norm)
+
+
+def _decompose(
+    x: jax.Array,
+    wavelet: str | Wavelet,
+    axes: Sequence[int],
+    dilations: Sequence[int],
+    norm: bool,
+) -> Iterator[tuple[jax.Array, list[jax.Array]]]:
+    """Approximation and details of each level, finest first."""
+    bank = _rescaled(as_wavelet(wavelet), 0.5**0.5 if norm else 1.0)
+    for dilation in dilations:
+        x, *details = undecimated.analyze(x, bank, axes, dilation)
+        yield x, details
+
+
+def _reconstruct(
+    x: jax.Array,
+    details: Sequence[jax.Array],
+    wavelet: str | Wavelet,
+    axes: Sequence[int],
+    dilations: Sequence[int],
+    norm: bool,
+) -> jax.Array:
+    """The signal of an approximation and the details of all levels, coarsest first."""
     bank = _rescaled(as_wavelet(wavelet), 2**0.5 if norm else 1.0)
-    for detail, dilation in zip(details, reversed(dilations), strict=True):
-        x = undecimated.synthesize((x, detail), bank, axes, dilation)
+    number = 2 ** len(axes) - 1  # of details a level
+    for i, dilation in enumerate(reversed(dilations)):
+        bands = details[i * number : (i + 1) * number]
+        x = undecimated.synthesize((x, *bands), bank, axes, dilation)
     return x
 
 

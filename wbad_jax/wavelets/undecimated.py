@@ -8,6 +8,7 @@ The inverse is half the transpose of the same with the reconstruction filters: t
 over the inverses of the decimated transforms of all shifts.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jax import lax
 
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.filters import Wavelet
-from wbad_jax.wavelets.folding import fold, unfold, unstack, widen
+from wbad_jax.wavelets.folding import fold, fold_rows, unfold, unstack, widen
 from wbad_jax.wavelets.linear_primitive import (
     Stage,
     declare_transposes,
@@ -25,7 +26,7 @@ from wbad_jax.wavelets.linear_primitive import (
     same_varying_axes,
 )
 from wbad_jax.wavelets.passes import Taps
-from wbad_jax.wavelets.polyphase import weighted_sum
+from wbad_jax.wavelets.polyphase import tap_pairs, weighted_sum
 
 
 class _Pass(NamedTuple):
@@ -94,8 +95,8 @@ def _merge_rule(
     stage: Stage, *bands: jax.Array, passes: tuple[_Pass, ...], platform: str | None
 ) -> list[jax.Array]:
     shape, dtype = bands[0].shape, bands[0].dtype
-    wide = [fold(widen(band), passes)[0] for band in bands]
-    for one in fold(bands[0], passes)[1]:
+    wide, folded_passes = zip(*(fold(widen(b), passes) for b in bands), strict=True)
+    for one in folded_passes[0]:
         pairs = zip(wide[::2], wide[1::2], strict=True)
         wide = [_merge_one(stage, low, high, one) for low, high in pairs]
     return [unfold(wide[0].astype(dtype), shape, platform)]
@@ -119,16 +120,15 @@ def _extended(
     stage: Stage, x: jax.Array, one: _Pass, ahead: int, behind: int
 ) -> tuple[jax.Array, int]:
     """Rows of the extended signal, `[lead, samples * run]`, and the run."""
-    length, tail = x.shape[one.axis], x.shape[x.ndim + one.axis + 1 :]
-    run = int(np.prod(tail))
-    rows = x.reshape(-1, length, *([run] if run > 1 else []))
+    rows = fold_rows(x, one.axis)
+    run = math.prod(rows.shape[2:])
     rows = boundary.extend(stage, rows, ahead, behind, "periodic")
     return rows.reshape(len(rows), -1), run
 
 
 def _correlate(rows: jax.Array, one: _Pass, run: int) -> jax.Array:
     """Low and high band, `[lead, 2, n * run]`; runs are contiguous, so are rows."""
-    pairs = [np.array(pair) for pair in zip(one.low, one.high, strict=True)]
+    pairs = tap_pairs(one.low, one.high)
     return weighted_sum(pairs, _windows(rows, one, run), axis=1)
 
 
