@@ -43,12 +43,18 @@ class Fold:
         return f"{self.name}/{arm}" if self.name else arm
 
 
+def default_data_dir() -> pathlib.Path:
+    """Where prepared data sets are kept if a command is not told."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(cache) / "wbad_jax" / "data"
+
+
 def load(config: Config) -> Dataset:
     """Load the data set of an experiment, preparing it on first use."""
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    default_dir = pathlib.Path(cache) / "wbad_jax" / "data"
     return data.load(
-        config.data.builder, config.data.data_dir or default_dir, config.data.manual_dir
+        config.data.builder,
+        config.data.data_dir or default_data_dir(),
+        config.data.manual_dir,
     )
 
 
@@ -128,9 +134,11 @@ def make_budgets(config: Config, dataset: Dataset) -> dict[str, float]:
 
 def _lesion_norm_ratio(dataset: Dataset) -> float | None:
     """Median of |s|_2 / |s|_inf over patients, s = difference of the twins."""
-    order = np.lexsort((dataset.labels, dataset.patient_ids))
+    order = np.lexsort((dataset.labels, dataset.frames, dataset.patient_ids))
     ids, labels = dataset.patient_ids[order], dataset.labels[order]
-    first = np.flatnonzero((ids[1:] == ids[:-1]) & (labels[1:] != labels[:-1]))
+    frames = dataset.frames[order]
+    same = (ids[1:] == ids[:-1]) & (frames[1:] == frames[:-1])
+    first = np.flatnonzero(same & (labels[1:] != labels[:-1]))
     if not len(first):
         return None
     difference = dataset.images[order[first + 1]] - dataset.images[order[first]]

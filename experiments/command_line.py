@@ -60,6 +60,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def _check_loaded() -> None:
     """Fail where the config file could not be read; its flag only holds the error."""
+    if "config" not in flags.FLAGS:
+        return
     config = flags.FLAGS["config"].value
     if config is None or isinstance(config, ml_collections.ConfigDict):
         return

@@ -7,14 +7,15 @@ import pytest
 
 MAY_IMPORT = {
     "types": set(),
-    "wavelets": {"types"},
+    "stages": set(),
+    "wavelets": {"types", "stages"},
     "denoise": {"types", "wavelets"},
     "models": {"types", "wavelets", "denoise"},
     # Not models or denoise: an attack sees a function from images to logits.
     "attacks": {"types", "wavelets"},
     "training": {"types", "attacks"},
     "evaluation": {"types", "attacks"},
-    "bioheat": {"types"},
+    "bioheat": {"types", "stages"},
     "data": {"types", "bioheat"},
 }
 # In `attacks`, only those confined to subbands know of wavelets.

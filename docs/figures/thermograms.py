@@ -1,6 +1,7 @@
 """The simulated thermograms of the guide, and how they are drawn."""
 
 import dataclasses
+import functools
 import io
 import pathlib
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from wbad_jax import bioheat, denoise
+from wbad_jax.data.simulated import SimulatedThermograms
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -22,9 +24,23 @@ DEGREES = WINDOW[1] - WINDOW[0]
 # An eighth of a degree: noise, and largest change of a pixel by a perturbation.
 CELSIUS = 0.125
 SIGMA = CELSIUS / DEGREES
-SHOWN, TRAINED_ON = 7, 8  # seeds of cohorts
+# First seeds, beyond those of all cohorts.
+SHOWN, TRAINED_ON = 9_500_000, 9_500_100
 NUM_PATIENTS = 16
 TRAINING_STEPS = 200
+# Cohorts by the size of their images.
+COHORTS = {
+    config.cohort.shape[0]: config
+    for config in SimulatedThermograms.BUILDER_CONFIGS
+    if config.name in ("paper", "quickstart")
+}
+NOISELESS = {
+    "noise_celsius": 0.0,
+    "column_celsius": 0.0,
+    "drift_celsius": 0.0,
+    "gain": 0.0,
+    "quantum_celsius": 0.0,
+}
 noise_sigma = jax.jit(denoise.noise_sigma, static_argnums=1)
 # Okabe and Ito's colours, told apart by colour-blind eyes.
 BLACK, ORANGE, BLUE, GREEN, PINK = "black", "#E69F00", "#0072B2", "#009E73", "#CC79A7"
@@ -57,18 +73,26 @@ class Thermograms:
     body: np.ndarray
 
 
-def simulate(cohort_seed: int, count: int, size: int) -> Thermograms:
-    """Simulates patients by a camera without noise."""
-    camera = bioheat.Camera(noise_celsius=0, column_celsius=0, drift_celsius=0)
-    settings = bioheat.CohortSettings(height=size, width=size, camera=camera)
-    twins, bodies = [], []
-    for patient in range(count):
-        *pair, record = bioheat.simulate_patient(cohort_seed, patient, settings)
-        twins.append(pair)
-        bodies.append(record.mask)
+@functools.cache
+def simulate(first_seed: int, count: int, size: int) -> Thermograms:
+    """Simulates patients of a cohort in front of the wall, by a camera without noise.
+
+    Args:
+        first_seed: Of the first patient; the others follow.
+        count: Of patients.
+        size: Height and width in pixels, a key of `COHORTS`.
+
+    Returns:
+        The patients.
+    """
+    settings = COHORTS[size].cohort
+    camera = dataclasses.replace(settings.camera, **NOISELESS)
+    settings = dataclasses.replace(settings, camera=camera)
+    patients = list(bioheat.simulate(range(first_seed, first_seed + count), settings))
+    twins = [[p.healthy_celsius[0], p.tumour_celsius[0]] for p in patients]
     fraction = np.clip((np.array(twins) - WINDOW[0]) / DEGREES, 0, 1)
     healthy, tumour = np.moveaxis(fraction[..., None].astype(np.float32), 1, 0)
-    return Thermograms(healthy, tumour, np.array(bodies)[..., None])
+    return Thermograms(healthy, tumour, np.array([p.mask for p in patients])[..., None])
 
 
 def add_noise(images: np.ndarray, seed: int) -> np.ndarray:

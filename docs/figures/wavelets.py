@@ -31,6 +31,7 @@ from docs.figures.rules import draw_rules, draw_subbands
 from docs.figures.shrinkage import draw_shrinkage, draw_sure
 from docs.figures.thermograms import (
     CELSIUS,
+    COHORTS,
     NUM_PATIENTS,
     SHOWN,
     TRAINED_ON,
@@ -53,7 +54,8 @@ def setting() -> Record:
     return {
         "window_celsius": WINDOW,
         "noise_celsius": CELSIUS,
-        "cohort_seeds": {"shown": SHOWN, "trained_on": TRAINED_ON},
+        "first_seeds": {"shown": SHOWN, "trained_on": TRAINED_ON},
+        "cohorts": {size: config.name for size, config in COHORTS.items()},
         "num_patients": NUM_PATIENTS,
         "training_steps": TRAINING_STEPS,
         "fixed_threshold_celsius": 2 * CELSIUS,

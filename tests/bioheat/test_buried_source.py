@@ -60,26 +60,6 @@ def test_gautherie_contrasts_of_the_literature_range():
         np.testing.assert_allclose(contrast, expected, atol=6e-4)
 
 
-def test_profile_has_the_wanted_peak_and_the_exact_shape():
-    distance = np.linspace(0, 0.15, 301).reshape(7, 43)
-    profile, heat = buried_source.surface_contrast_profile(
-        distance, depth=0.015, radius=0.006, peak=2.0
-    )
-    exact = buried_source.sphere_contrast(
-        distance, depth=0.015, radius=0.006, excess_heat=heat
-    )
-    assert profile[0, 0] == pytest.approx(2.0)
-    np.testing.assert_allclose(profile, exact, atol=2e-5)
-
-
-def test_profile_is_zero_far_away():
-    profile, _ = buried_source.surface_contrast_profile(
-        [0.1199, 0.1201], depth=0.01, radius=0.005, peak=1.0
-    )
-    assert 0 < profile[0] < 1e-4
-    assert profile[1] == 0
-
-
 @pytest.mark.parametrize("radius", [0.0, 0.021, float("nan")])
 def test_rejects_a_sphere_through_the_skin(radius):
     with pytest.raises(ValueError, match="0 < radius <= depth"):

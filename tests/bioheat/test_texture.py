@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from wbad_jax.bioheat import texture
 
@@ -47,17 +48,30 @@ def test_no_field_for_deviation_zero():
     assert not texture.draw_field(np.random.default_rng(0), power).any()
 
 
-def test_veins_warm_and_saturate():
-    rng = np.random.default_rng(3)
-    veins = texture.veins(rng, SHAPE, PIXEL, [(0.0, 0.0, 1.0)] * 200)
-    assert veins.min() >= 0
-    assert 1.0 < veins.max() <= 1.8
+def test_smoothing_is_a_gaussian_blur_of_the_field():
+    """A blurred field has the squared transfer function of the blur in its power."""
+    settings = {"standard_deviation": 1.0, "log_slope": -2.0}
+    sharp = texture.field_power_spectrum((64, 64), 2.0, **settings)
+    blurred = texture.field_power_spectrum((64, 64), 2.0, smoothing_mm=3.0, **settings)
+    rng = np.random.default_rng(2)
+    fields = np.stack([texture.draw_field(rng, sharp) for _ in range(400)])
+    fields = ndimage.gaussian_filter(fields, 3.0 / 2.0, mode="wrap", axes=(1, 2))
+    power = np.mean(np.abs(np.fft.fft2(fields, norm="ortho")) ** 2, axis=0)
+    # Both up to a common factor, as the deviation is fixed after the blur.
+    low = blurred > 1e-3 * blurred.max()
+    ratio = power[low] / power[low].mean() * blurred[low].mean() / blurred[low]
+    assert low.sum() > 100
+    assert ratio.mean() == pytest.approx(1.0, abs=0.03)
+    assert 0.75 < ratio.min() < ratio.max() < 1.3
 
 
-def test_a_vein_has_the_same_height_on_two_grids():
-    def peak(scale):
-        rng = np.random.default_rng(4)
-        shape = (96 * scale, 96 * scale)
-        return texture.veins(rng, shape, 4.0 / scale, [(0.0, 0.0, 0.3)] * 2).max()
+def test_smoothing_leaves_the_deviation():
+    power = texture.field_power_spectrum(
+        SHAPE, PIXEL, standard_deviation=0.3, log_slope=-4.4, smoothing_mm=12.0
+    )
+    assert power.mean() == pytest.approx(0.09)
 
-    assert peak(2) == pytest.approx(peak(1), rel=0.15)
+
+def test_spectrum_is_shared_and_cannot_be_changed(spectrum):
+    with pytest.raises(ValueError, match="read-only"):
+        spectrum[0, 0] = 1.0

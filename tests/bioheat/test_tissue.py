@@ -25,6 +25,29 @@ def test_gautherie_heat_rejects(diameter):
         tissue.gautherie_heat(diameter)
 
 
-def test_tissue_rejects_no_perfusion():
-    with pytest.raises(ValueError, match="perfusion > 0, got 0"):
-        tissue.Tissue(conductivity=0.5, perfusion=0.0, metabolic_heat=0.0)
+@pytest.mark.parametrize("kind", [tissue.SKIN, tissue.FAT, tissue.GLAND, tissue.TUMOUR])
+def test_published_tissues_pass(kind):
+    tissue.check_tissue(kind, "published")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("conductivity", 0.0, "> 0"),
+        ("conductivity", -0.2, "> 0"),
+        ("perfusion", -1e-6, ">= 0"),
+        ("metabolic_heat", -1.0, ">= 0"),
+        ("density", 0.0, "> 0"),
+        ("specific_heat", 0.0, "> 0"),
+        ("perfusion", float("nan"), ">= 0"),
+        ("conductivity", float("nan"), "> 0"),
+    ],
+)
+def test_check_tissue_names_tissue_property_rule_and_value(field, value, rule):
+    kind = tissue.GLAND._replace(**{field: value})
+    with pytest.raises(ValueError, match=rf"gland needs {field} {rule}, got {value}\."):
+        tissue.check_tissue(kind, "gland")
+
+
+def test_no_blood_and_no_heat_are_allowed():
+    tissue.check_tissue(tissue.FAT._replace(perfusion=0.0, metabolic_heat=0.0), "fat")

@@ -26,6 +26,7 @@ def make_dataset(has_tumour, twins=True):
         factual=factual[keep],
         background_celsius=np.zeros(count, np.float32),
         noise_celsius=np.zeros(count, np.float32),
+        frames=np.zeros(count, np.int32),
         window=(22.0, 38.0),
         name="test",
         version="1.0.0",

@@ -11,6 +11,7 @@ from configs import quickstart
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
+from wbad_jax.data import BASELINE_FEATURES
 from wbad_jax.evaluation import read_parquet
 from wbad_jax.evaluation.report import COLUMNS
 from wbad_jax.training import read_metrics
@@ -164,8 +165,8 @@ def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_pa
     train_and_evaluate(config, tmp_path)
     meta, rows = read_results(tmp_path)
     clean = {row["arm"]: row for row in rows if row["protocol"] == "clean"}
-    baselines = ("patient_number", "background_temperature", "noise_level")
-    assert set(clean) == {"undefended", "wbad", *(f"baseline:{b}" for b in baselines)}
+    baselines = {f"baseline:{name}" for name in BASELINE_FEATURES}
+    assert set(clean) == {"undefended", "wbad", *baselines}
     # Pooled over the folds: every patient once.
     assert all(row["n"] == 16 and row["unit"] == "patient" for row in clean.values())
     assert clean["baseline:patient_number"]["auc"] > 0.8

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import pywt
 
-from wbad_jax import wavelets
+from wbad_jax import stages, wavelets
 from wbad_jax.wavelets import (
     border_terms,
     boundary,
     filter_bank,
-    linear_primitive,
     matmul,
     passes,
     polyphase,
@@ -79,7 +78,7 @@ def in_numpy(monkeypatch):
     """
 
     def bind(rule):
-        return functools.partial(rule, linear_primitive.inline, platform="cpu")
+        return functools.partial(rule, stages.inline, platform="cpu")
 
     with monkeypatch.context() as patch:
         for module in (boundary, polyphase):
@@ -219,7 +218,7 @@ def test_passes_are_their_matrices(wavelet, mode, monkeypatch):
             matrix = matmul.pass_matrix(one).reshape(-1, length)
             x = rng.normal(size=(2, length, run))
             bands = rng.normal(size=(2, 2, one.size, run))
-            stage = linear_primitive.inline
+            stage = stages.inline
             split = np.stack(polyphase.split(stage, x, (one,)), axis=1)
             expected = np.einsum("kn,bnr->bkr", matrix, x)
             merged = polyphase.merge(stage, list(bands), (one,))

@@ -1,29 +1,81 @@
-"""Simulated breast thermograms: bioheat physics, anatomy, camera, patients.
+"""Simulated breast thermograms: bioheat physics, anatomy, tumours, camera, patients.
 
-NumPy and SciPy at data-building time, nothing here is differentiated or jitted. Physics
-(`tissue`, `buried_source`) is in SI units; anatomy and cameras are in millimetres,
-pixels and degrees Celsius, and every name of another unit carries it.
+The heat solver and the thermal twin are JAX: pure, differentiable, batched. Drawing
+patients and taking their pictures is NumPy. Physics is in SI units; anatomy and images
+are in millimetres and degrees Celsius, and every name of another unit carries it.
 """
 
-from wbad_jax.bioheat.buried_source import sphere_contrast, surface_contrast_profile
+from wbad_jax.bioheat.acquisition import Acquisition, draw_acquisition
+from wbad_jax.bioheat.anatomy import HealthySettings, draw_twin
+from wbad_jax.bioheat.body_shape import Body, Breast, Grid, Torso
+from wbad_jax.bioheat.buried_source import sphere_contrast
 from wbad_jax.bioheat.camera import Camera
 from wbad_jax.bioheat.cohort import (
+    PARAMETER_NAMES,
     CohortSettings,
-    PatientRecord,
-    Tumour,
+    Patient,
+    simulate,
     simulate_patient,
 )
-from wbad_jax.bioheat.tissue import GLAND, Tissue, gautherie_heat
+from wbad_jax.bioheat.conduction import Surroundings, heat_balance, skin_temperature
+from wbad_jax.bioheat.cut_cells import cut_cells
+from wbad_jax.bioheat.medium import Region, tissue_medium
+from wbad_jax.bioheat.patient import Skin, Tissues, Tumour, Twin
+from wbad_jax.bioheat.solver import NotConvergedError, check_converged, solve
+from wbad_jax.bioheat.thermograms import (
+    ColdStress,
+    TumourPlacementError,
+    cold_stress,
+    solve_healthy,
+    solve_tumour,
+)
+from wbad_jax.bioheat.tissue import FAT, GLAND, MUSCLE, SKIN, Tissue, gautherie_heat
+from wbad_jax.bioheat.transient import evolve
+from wbad_jax.bioheat.tumours import TumourSettings, draw_tumour
+from wbad_jax.bioheat.twin import View
 
 __all__ = [
+    "FAT",
     "GLAND",
+    "MUSCLE",
+    "PARAMETER_NAMES",
+    "SKIN",
+    "Acquisition",
+    "Body",
+    "Breast",
     "Camera",
     "CohortSettings",
-    "PatientRecord",
+    "ColdStress",
+    "Grid",
+    "HealthySettings",
+    "NotConvergedError",
+    "Patient",
+    "Region",
+    "Skin",
+    "Surroundings",
     "Tissue",
+    "Tissues",
+    "Torso",
     "Tumour",
+    "TumourPlacementError",
+    "TumourSettings",
+    "Twin",
+    "View",
+    "check_converged",
+    "cold_stress",
+    "cut_cells",
+    "draw_acquisition",
+    "draw_tumour",
+    "draw_twin",
+    "evolve",
     "gautherie_heat",
+    "heat_balance",
+    "simulate",
     "simulate_patient",
+    "skin_temperature",
+    "solve",
+    "solve_healthy",
+    "solve_tumour",
     "sphere_contrast",
-    "surface_contrast_profile",
+    "tissue_medium",
 ]

@@ -1,245 +1,239 @@
-"""A frontal torso with raised arms: its outline and the temperature of its skin.
+"""Draws healthy patients: shape, tissues, vessels, cooling of the skin.
 
-Lengths are millimetres from the image centre, columns to the right and rows downwards,
-so the same person can be drawn on any grid. Numbers without a source are sizes of
-adults chosen by eye against the outlines of DMR-IR frames.
+Sizes are those of adults, chosen against the outlines of 95 healthy DMR-IR frames
+(Silva et al. 2014), and with them the physiological ranges were chosen such that the
+statistics of simulated and real frames agree; see `docs/twin.md`.
 """
 
 import dataclasses
+import math
 
 import numpy as np
-from scipy import ndimage
 
-from wbad_jax.bioheat import texture
+from wbad_jax.bioheat import tissue, vessels
+from wbad_jax.bioheat.body_shape import Body, Breast, Torso
+from wbad_jax.bioheat.patient import Skin, Tissues, Twin
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Breast:
-    """An ellipse on the frontal image, millimetres.
-
-    Attributes:
-        side: -1 left of the image, +1 right of it.
-        column: Of the centre.
-        row: Of the centre.
-        half_width: Horizontal semi-axis.
-        half_height: Vertical semi-axis.
-    """
-
-    side: int
-    column: float
-    row: float
-    half_width: float
-    half_height: float
-
-    def relative_position(
-        self, columns: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Position in units of the semi-axes; the rim has radius 1."""
-        return (
-            (columns - self.column) / self.half_width,
-            (rows - self.row) / self.half_height,
-        )
+MAX_POINTS = 8192
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Body:
-    """Shape of one person, millimetres.
+class HealthySettings:
+    """How healthy patients vary.
 
     Attributes:
-        scale: Overall size, 1 for the average.
-        column: Of the midline.
-        row: Of the level of the nipples, roughly.
-        chest: Half width of the torso at that level.
-        waist: Half width of the torso at the lower edge.
-        breasts: Left and right of the image.
+        heat_transfer: Range of the skin's heat transfer, W/m2/K.
+        core_celsius: Range of core temperature.
+        vessel_load: Factor on the number of veins; 1 is what DMR-IR frames show.
+        vessel_strength: Factor on their exchange of heat.
+        breast_vessels: Further factor inside the outline of the breasts, where veins
+            lie under more fat than on the chest.
+        finding_rate: Mean number of benign warm findings per breast.
+        side_difference: Standard deviation of the relative difference in fat, and
+            so in temperature, between the sides.
     """
 
-    scale: float
-    column: float
-    row: float
-    chest: float
-    waist: float
-    breasts: tuple[Breast, Breast]
+    heat_transfer: tuple[float, float] = (11.0, 20.0)
+    core_celsius: tuple[float, float] = (36.5, 37.3)
+    vessel_load: float = 1.0
+    vessel_strength: float = 1.0
+    breast_vessels: float = 1.0
+    finding_rate: float = 0.5
+    side_difference: float = 0.15
 
 
-def pixel_grid(
-    shape: tuple[int, int], millimetres_per_pixel: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of pixel centres: columns `[1, width]` and rows `[height, 1]`, mm."""
-    height, width = shape
-    columns = (np.arange(width) - (width - 1) / 2) * millimetres_per_pixel
-    rows = (np.arange(height) - (height - 1) / 2) * millimetres_per_pixel
-    return columns[None, :], rows[:, None]
+def draw_twin(
+    rng: np.random.Generator, room_celsius: float, settings: HealthySettings
+) -> Twin:
+    """Draws a healthy patient.
 
+    Args:
+        rng: Consumed alike whatever becomes of the patient.
+        room_celsius: Temperature of the room she has got used to.
+        settings: Of the population.
 
-def draw_body(rng: np.random.Generator) -> Body:
-    """Draws a person's size, place in the frame, and unequal breasts."""
-    scale = float(np.clip(rng.normal(1.0, 0.06), 0.85, 1.15))
-    column, row = rng.normal(0, 6), rng.normal(15, 12)
-    half_width, half_height = rng.uniform(62, 80), rng.uniform(68, 92)
-    distance = rng.uniform(80, 95)
-    breasts = []
-    for side in (-1, 1):
-        breasts.append(
-            Breast(
-                side=side,
-                column=column + side * scale * distance * rng.normal(1, 0.03),
-                row=row + scale * rng.normal(20, 5),
-                half_width=scale * half_width * rng.normal(1, 0.04),
-                half_height=scale * half_height * rng.normal(1, 0.04),
-            )
-        )
-    return Body(
-        scale=scale,
-        column=column,
-        row=row,
-        chest=scale * rng.normal(146, 7),
-        waist=scale * rng.normal(130, 11),
-        breasts=(breasts[0], breasts[1]),
+    Returns:
+        The patient; numbers are Python floats or NumPy arrays.
+    """
+    body = draw_body(rng, settings)
+    return Twin(
+        body=body,
+        tissues=_draw_tissues(rng),
+        vessels=_draw_vessels(rng, body, settings),
+        skin=_draw_skin(rng, settings),
+        air=float(room_celsius),
+        core=rng.uniform(*settings.core_celsius),
     )
 
 
-def body_mask(body: Body, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Pixels on the body: torso, breasts, raised arms, neck.
+def draw_body(rng: np.random.Generator, settings: HealthySettings) -> Body:
+    """Draws size and shape, with unequal breasts."""
+    scale = float(np.clip(rng.normal(1.0, 0.05), 0.87, 1.13))
+    column, row = rng.normal(0, 5), rng.normal(38, 9)
+    fat = float(np.clip(rng.lognormal(math.log(13.5), 0.35), 5.0, 22.0))
+    waves = rng.normal(0, 1, (4, 4)) * _WAVE_AMPLITUDES
+    waves[:, 2:] *= settings.side_difference / 0.15
+    torso = Torso(
+        scale=scale,
+        column=column,
+        row=row,
+        chest=scale * rng.normal(140, 7),
+        waist=scale * rng.normal(124, 10),
+        muscle=rng.uniform(8.0, 14.0),
+        fat=fat,
+        skin=rng.uniform(1.2, 2.0),
+        fat_waves=waves.astype(np.float32),
+    )
+    size = np.clip(rng.normal(1.0, 0.13), 0.75, 1.3)
+    shape = {
+        "distance": rng.uniform(76, 90),
+        "half_width": size * rng.uniform(62, 70),
+        "upper": size * rng.uniform(75, 100),
+        "lower": size * rng.uniform(52, 66),
+        "projection": 24 + 40 * size * rng.uniform(0.7, 1.15),
+        "sag": rng.uniform(0.1, 0.5) * size,
+        "fat": rng.uniform(9.0, 26.0),
+    }
+    breasts = [_draw_breast(rng, side, torso, shape, settings) for side in (-1, 1)]
+    return Body(torso, *breasts)
 
-    Args:
-        body: The person.
-        columns: `[1, width]` of `pixel_grid`.
-        rows: `[height, 1]` of `pixel_grid`.
 
-    Returns:
-        `[height, width]`, bool.
-    """
-    x, y = (columns - body.column) / body.scale, (rows - body.row) / body.scale
-    chest, waist = body.chest / body.scale, body.waist / body.scale
-    half_width = chest + (waist - chest) * np.clip(y / 200, 0, 1)
-    # Shoulders fall away from the neck.
-    mask = (np.abs(x) < half_width) & (y > -150 + 0.25 * np.abs(x))
-    mask |= (np.abs(x) < 58) & (y < -100)
-    # Arms are bars from the shoulder to the upper corners of the frame.
-    along, across = _rotate(np.abs(x) - 112, y + 60, angle=np.deg2rad(-52))
-    mask |= (along > -30) & (np.abs(across) < 60)
-    for breast in body.breasts:
-        u, v = breast.relative_position(columns, rows)
-        mask |= u**2 + v**2 < 1
-    return mask
+def _draw_breast(rng, side: int, torso: Torso, shape: dict, settings) -> Breast:
+    scale = float(torso.scale)
+    distance = shape["distance"] * rng.normal(1, 0.03)
+    return Breast(
+        side=float(side),
+        column=torso.column + side * scale * distance,
+        row=torso.row + scale * rng.normal(22, 5),
+        half_width=scale * shape["half_width"] * rng.normal(1, 0.03),
+        upper=scale * shape["upper"] * rng.normal(1, 0.03),
+        lower=scale * shape["lower"] * rng.normal(1, 0.03),
+        projection=min(scale * shape["projection"] * rng.normal(1, 0.04), 78.0),
+        sag=shape["sag"],
+        fat=shape["fat"] * math.exp(rng.normal(0, settings.side_difference)),
+        nipple_column=side * rng.normal(0.22, 0.08),
+        nipple_row=rng.normal(0.45, 0.1),
+    )
 
 
-def broad_pattern(
-    rng: np.random.Generator, body: Body, columns: np.ndarray, rows: np.ndarray
+# Standard deviations of the waves of the fat's thickness, as shares of the mean: rows
+# are frequencies down the body, columns constant, even, and two odd ones across it.
+_WAVE_AMPLITUDES = np.array(
+    [
+        [0.0, 0.40, 0.12, 0.11],
+        [0.40, 0.31, 0.12, 0.11],
+        [0.31, 0.28, 0.11, 0.11],
+        [0.16, 0.16, 0.09, 0.09],
+    ]
+)
+
+
+def _draw_tissues(rng: np.random.Generator) -> Tissues:
+    """Blood flow varies between persons, together in all tissues and in each."""
+    person = math.exp(rng.normal(0, 0.2))
+
+    def vary(kind: tissue.Tissue) -> tissue.Tissue:
+        return kind._replace(
+            perfusion=float(kind.perfusion) * person * math.exp(rng.normal(0, 0.15)),
+            metabolic_heat=float(kind.metabolic_heat) * math.exp(rng.normal(0, 0.1)),
+        )
+
+    kinds = (tissue.SKIN, tissue.FAT, tissue.GLAND, tissue.MUSCLE)
+    return Tissues(*map(vary, kinds))
+
+
+def _draw_skin(rng: np.random.Generator, settings: HealthySettings) -> Skin:
+    nipples = []
+    for _ in range(2):
+        # Cooler in most, warmer in some.
+        cooler = rng.uniform() < 0.8
+        nipples.append(rng.uniform(0.3, 0.9) if cooler else -rng.uniform(0.1, 0.4))
+    return Skin(
+        heat_transfer=rng.uniform(*settings.heat_transfer),
+        fold=rng.uniform(0.5, 0.9),
+        armpit=rng.uniform(0.2, 0.6),
+        flank=rng.uniform(7.0, 18.0),
+        nipples=(nipples[0], nipples[1]),
+    )
+
+
+def _draw_vessels(
+    rng: np.random.Generator, body: Body, settings: HealthySettings
 ) -> np.ndarray:
-    """Draws the slow change of temperature over the trunk and the arms.
-
-    Nothing in it is narrower than 15 cm, so it can be given any amplitude without
-    making or hiding a tumour.
-
-    Args:
-        rng: Consumed alike whatever the label.
-        body: The person.
-        columns: `[1, width]` of `pixel_grid`.
-        rows: `[height, 1]` of `pixel_grid`.
-
-    Returns:
-        Relative temperature of arbitrary scale, `[height, width]`.
-    """
-    x, y = (columns - body.column) / body.scale, (rows - body.row) / body.scale
-    warm_middle = rng.uniform(0.5, 1.5) * np.exp(-((x / 110) ** 2) / 2)
-    cold_arms = rng.uniform(0.0, 1.0) * np.clip((np.abs(x) - 90) / 100, 0, 1)
-    head_to_foot = rng.normal(0, 0.6) * np.sin(y / 150)
-    waves = rng.normal(0, 0.4) * np.cos(y / 75 + rng.uniform(0, 2 * np.pi))
-    return warm_middle - cold_arms + head_to_foot + waves
-
-
-def local_pattern(
-    rng: np.random.Generator,
-    body: Body,
-    mask: np.ndarray,
-    millimetres_per_pixel: float,
-    clutter: float,
-) -> np.ndarray:
-    """Draws breasts, folds, armpits, veins, warm spots and the cool outline.
-
-    Args:
-        rng: Consumed alike whatever the label.
-        body: The person.
-        mask: `[height, width]` of `body_mask`.
-        millimetres_per_pixel: Edge of a pixel.
-        clutter: Factor on veins and warm spots.
-
-    Returns:
-        Degrees Celsius relative to an arbitrary level, `[height, width]`.
-    """
-    columns, rows = pixel_grid(mask.shape, millimetres_per_pixel)
-    x, y = (columns - body.column) / body.scale, (rows - body.row) / body.scale
-    celsius = np.zeros(mask.shape)
-    for side in (-1, 1):
-        spot = ((x - side * 128) ** 2 + (y + 45) ** 2) / (2 * 22**2)
-        celsius += rng.normal(0.7, 0.2) * np.exp(-spot)
-    cooling, fold = rng.uniform(0.5, 1.8), rng.uniform(0.3, 1.2)
+    """Veins from armpits, collarbones and breastbone; warm findings in the breasts."""
+    parts = []
+    load = settings.vessel_load * rng.gamma(3.0, 1 / 3.0)
     for breast in body.breasts:
-        celsius += _breast_structure(rng, breast, columns, rows, cooling, fold)
-    origins = _vein_origins(rng, body)
-    regions = [(b.column, b.row, b.half_width, b.half_height) for b in body.breasts]
-    regions.append((body.column, body.row - 60, 90.0, 50.0))
-    veins = texture.veins(rng, mask.shape, millimetres_per_pixel, origins)
-    celsius += clutter * (veins + texture.warm_spots(rng, columns, rows, regions))
-    # Skin seen at a grazing angle emits less and has cooled from the side.
-    padded = np.pad(mask, 1, mode="edge")
-    depth = np.asarray(ndimage.distance_transform_edt(padded))[1:-1, 1:-1]
-    celsius -= rng.uniform(0.5, 1.5) * np.exp(-depth * millimetres_per_pixel / 12)
-    return celsius
+        for column, row, direction in _ORIGINS:
+            for _ in range(rng.poisson(load)):
+                origin = column, row, direction
+                parts.append(_draw_vein(rng, body, breast, origin, settings))
+        for _ in range(rng.poisson(settings.finding_rate)):
+            parts.append(_draw_benign(rng, breast))
+    points = np.concatenate([np.zeros((0, 4)), *parts])[:MAX_POINTS]
+    points[:, 3] *= np.where(_in_breast(body, points), settings.breast_vessels, 1.0)
+    return vessels.pad_points([points], MAX_POINTS)
 
 
-def _breast_structure(
-    rng: np.random.Generator,
-    breast: Breast,
-    columns: np.ndarray,
-    rows: np.ndarray,
-    cooling: float,
-    fold: float,
-) -> np.ndarray:
-    """A cool dome, a warm fold below it, and a nipple of its own temperature."""
-    u, v = breast.relative_position(columns, rows)
-    radius = np.hypot(u, v)
-    dome = np.maximum(1 - radius**2, 0) * (0.7 + 0.4 * v)
-    # The fold fades out sideways, where the breast hangs free of the chest.
-    below = np.clip(v, 0, 1) * np.clip(0.9 - 0.5 * breast.side * u, 0, 1)
-    rim = np.exp(-(((radius - 1) * breast.half_width / 9) ** 2) / 2) * below
-    nipple_u, nipple_v = breast.side * rng.normal(0.3, 0.08), rng.normal(0.3, 0.08)
-    squared = ((u - nipple_u) * breast.half_width) ** 2
-    squared = squared + ((v - nipple_v) * breast.half_height) ** 2
-    # Cooler in most, warmer in some, by 0.3-1 degrees.
-    sign = -1 if rng.uniform() < 0.75 else 1
-    nipple = sign * rng.uniform(0.3, 1.0) * np.exp(-squared / (2 * 6.0**2))
-    return -cooling * rng.normal(1, 0.06) * dome + fold * rim + nipple
-
-
-def _vein_origins(
-    rng: np.random.Generator, body: Body
-) -> list[tuple[float, float, float]]:
-    """Where veins enter: from the armpit, the collarbone and the breastbone."""
-    origins = []
+def _in_breast(body: Body, points: np.ndarray) -> np.ndarray:
+    """Which points lie within the frontal outline of a breast."""
+    inside = np.zeros(len(points), bool)
     for breast in body.breasts:
-        outward = breast.side
-        places = [(125, -70, 2.4), (70, -110, 1.7), (20, -40, 0.8), (60, -20, 1.2)]
-        for column, row, direction in places:
-            angle = direction + rng.normal(0, 0.3)
-            # Angles are written for the right of the image and mirrored for the left.
-            origins.append(
-                (
-                    body.column + outward * (column + rng.normal(0, 12)) * body.scale,
-                    body.row + (row + rng.normal(0, 12)) * body.scale,
-                    angle if outward > 0 else np.pi - angle,
-                )
-            )
-    return origins
+        u = (points[:, 0] - breast.column) / breast.half_width
+        v = points[:, 1] - breast.row
+        v = v / np.where(v < 0, breast.upper, breast.lower)
+        inside |= u**2 + v**2 < 1
+    return inside
 
 
-def _rotate(
-    x: np.ndarray, y: np.ndarray, angle: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along and across the direction `angle`."""
+# Where veins enter the right of the image: column, row, direction; mm and radians.
+_ORIGINS = (
+    (125.0, -90.0, 2.4),
+    (95.0, -140.0, 1.9),
+    (50.0, -140.0, 1.6),
+    (20.0, -40.0, 0.8),
+    (15.0, 20.0, 0.3),
+    (60.0, -20.0, 1.2),
+    (120.0, 10.0, 2.9),
+)
+
+
+def _draw_vein(rng, body: Body, breast: Breast, origin, settings) -> np.ndarray:
+    torso, side = body.torso, float(breast.side)
+    column, row, direction = origin
+    angle = direction + rng.normal(0, 0.5)
+    return vessels.draw_tree(
+        rng,
+        float(torso.column) + side * (column + rng.normal(0, 18)) * float(torso.scale),
+        float(torso.row) + (row + rng.normal(0, 18)) * float(torso.scale),
+        # Directions are written for the right of the image and mirrored for the left.
+        angle if side > 0 else math.pi - angle,
+        depth_mm=rng.uniform(2.0, 8.0),
+        conductance=settings.vessel_strength * rng.lognormal(math.log(1.3), 0.6),
+        length_mm=rng.uniform(50, 150),
+    )
+
+
+def _draw_benign(rng: np.random.Generator, breast: Breast) -> np.ndarray:
+    column, row = place_in_breast(rng, breast, 0.85)
+    return vessels.draw_finding(
+        rng,
+        column,
+        row,
+        depth_mm=rng.uniform(4.0, 15.0),
+        radius_mm=rng.uniform(7.0, 18.0),
+        conductance=rng.uniform(0.01, 0.06),
+    )
+
+
+def place_in_breast(
+    rng: np.random.Generator, breast: Breast, share: float
+) -> tuple[float, float]:
+    """Draws column and row uniformly in the inner `share` of a breast's outline."""
+    distance, angle = share * math.sqrt(rng.uniform()), rng.uniform(0, 2 * math.pi)
+    u, v = distance * math.cos(angle), distance * math.sin(angle)
+    length = float(breast.upper if v < 0 else breast.lower)
     return (
-        x * np.cos(angle) + y * np.sin(angle),
-        -x * np.sin(angle) + y * np.cos(angle),
+        float(breast.column) + u * float(breast.half_width),
+        float(breast.row) + v * length,
     )

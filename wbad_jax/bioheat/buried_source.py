@@ -2,14 +2,14 @@
 
 Tissue fills z > 0 and obeys the steady Pennes equation; at the skin z = 0 heat leaves
 as h (T - T_air). The problem is linear, so the excess over the healthy skin depends on
-the sphere alone and can be added to any healthy image: this is what makes twins cheap.
+the sphere alone. It tells which tumours are worth a solve.
 """
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import interpolate, special
+from scipy import special
 
 from wbad_jax.bioheat.tissue import GLAND, SKIN_HEAT_TRANSFER, Tissue, decay_rate
 
@@ -19,8 +19,6 @@ _EXPONENT_RANGE = 30.0
 _NUM_NODES = 384
 _LARGEST_DEPTHS = 12.0
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_NUM_NODES)
-# A spline through this table is within 1e-5 of the peak, well below one grey level.
-_TABLE_STEP_DEPTHS = 0.1
 
 
 def sphere_contrast(
@@ -79,54 +77,6 @@ def sphere_contrast(
     integral = special.j0(distance[..., None] * l) @ kernel
     strength = excess_heat * _sphere_strength(m, radius)
     return strength / (2 * math.pi * tissue.conductivity) * integral
-
-
-def surface_contrast_profile(
-    axis_distance: ArrayLike,
-    *,
-    depth: float,
-    radius: float,
-    peak: float,
-    tissue: Tissue = GLAND,
-    heat_transfer: float = SKIN_HEAT_TRANSFER,
-) -> tuple[np.ndarray, float]:
-    """The profile of `sphere_contrast` scaled to a given peak, tabulated for speed.
-
-    Exactly zero beyond 12 depths, where the true value is below 1e-4 of the peak.
-
-    Args:
-        axis_distance: As in `sphere_contrast`, but without an upper limit.
-        depth: As in `sphere_contrast`.
-        radius: As in `sphere_contrast`.
-        peak: Wanted excess above the centre, degrees Celsius.
-        tissue: As in `sphere_contrast`.
-        heat_transfer: As in `sphere_contrast`.
-
-    Returns:
-        The excess in degrees Celsius, shape of `axis_distance`, and the excess heat in
-        W/m3 that produces it.
-    """
-    # Only this part depends on the tumour: one table of Bessel integrals for it, in
-    # place of one integral a pixel.
-    steps = round(_LARGEST_DEPTHS / _TABLE_STEP_DEPTHS)
-    table = np.linspace(0.0, _LARGEST_DEPTHS * depth, steps + 1)
-    unit = sphere_contrast(
-        table,
-        depth=depth,
-        radius=radius,
-        excess_heat=1.0,
-        tissue=tissue,
-        heat_transfer=heat_transfer,
-    )
-    # The first end is clamped: the profile is even in the distance.
-    spline = interpolate.CubicSpline(
-        table,
-        unit / unit[0],
-        bc_type=((1, 0.0), "not-a-knot"),  # pyright: ignore[reportArgumentType]
-    )
-    distance = np.asarray(axis_distance, dtype=np.float64)
-    contrast = np.where(distance <= table[-1], peak * spline(distance), 0.0)
-    return contrast, float(peak / unit[0])
 
 
 def _sphere_strength(m: float, radius: float) -> float:

@@ -1,29 +1,39 @@
 """Patients, each in both states: healthy and with a tumour, all else identical.
 
-The tumour of every patient is drawn before a fair coin decides which of the two states
-the patient is in. So the law of healthy twins is that of healthy patients, and nothing
-but the tumour itself depends on the label.
-
-Means and spreads are those of 95 healthy DMR-IR matrices (Silva et al. 2014): body mean
-30.5 +- 1.1 degrees, within-body standard deviation 1.27 +- 0.19, absolute difference of
-the means of left and right 0.23 +- 0.19, background 22.6 +- 1.2.
+A patient is named by one integer. Her tumour is drawn before a fair coin decides which
+of the two states she is in, so the law of healthy twins is that of healthy patients,
+and nothing but the tumour itself depends on the label. Every part of a patient has a
+random stream of its own: a change of one leaves the others alone.
 """
 
+import collections
 import dataclasses
-import math
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from wbad_jax.bioheat import anatomy, texture, tissue
-from wbad_jax.bioheat.buried_source import surface_contrast_profile
-from wbad_jax.bioheat.camera import Camera, blur, draw_noise
+from wbad_jax.bioheat import texture, thermograms
+from wbad_jax.bioheat.acquisition import Acquisition, draw_acquisition
+from wbad_jax.bioheat.anatomy import HealthySettings, draw_twin
+from wbad_jax.bioheat.body_shape import Grid
+from wbad_jax.bioheat.camera import Camera, draw_exposure, take_image
+from wbad_jax.bioheat.patient import Tumour, Twin
+from wbad_jax.bioheat.thermograms import ColdStress, TumourPlacementError
+from wbad_jax.bioheat.tumours import TumourSettings, draw_strength, draw_tumour
+from wbad_jax.bioheat.twin import View
 
-_BODY_MEAN = (30.5, 1.1)
-_BODY_SPREAD = (1.27, 0.19)
-_BACKGROUND = (22.6, 1.2)
-_MILLIMETRE = 1e-3
-# Redraws before settings are called impossible; by default few are needed.
-_MOST_DRAWS = 200
+PROTOCOLS = ("static", "dynamic")
+_STREAMS = ("anatomy", "acquisition", "tumour", "field", "exposure", "coin")
+# Redraws of a tumour after a solve; some two are needed on average.
+_MOST_SOLVES = 40
+
+
+# A pixel of a simulated image is the mean of many of a real camera's: noise as in
+# DMR-IR frames shrunk to 3 mm a pixel.
+_CAMERA = Camera(psf_sigma_pixels=0.5, noise_celsius=0.01, column_celsius=0.005)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,233 +41,253 @@ class CohortSettings:
     """What a simulated cohort is like.
 
     Attributes:
-        height: Pixels.
-        width: Pixels.
-        field_of_view_mm: Across the width.
-        contrast_celsius: Range of the tumour's peak excess at the skin, before the
-            camera's blur; drawn uniformly.
-        depth_mm: Range of the depth of the tumour's centre.
-        diameter_mm: Range of the tumour's diameter.
-        cover_mm: Least tissue between tumour and skin.
-        max_tumour_heat: Upper limit of the excess heat in W/m3; tumours that would need
-            more for their contrast are drawn again.
-        clutter: Factor on veins and benign warm spots. Real skin is busier than the
-            default: detail finer than 14 mm varies by 0.52 degrees in healthy DMR-IR
-            matrices, here by 0.13, and by 0.28 with clutter 1 and a field of 0.3. There
-            a blob detector finds tumours of 1-3 degrees with an area under the curve of
-            0.65, by default of 0.95.
+        shape: Height and width in pixels, and in cells of the grid.
+        spacing_mm: Edge of a cell and of a pixel.
+        height_mm: Of the grid above the chest wall.
+        protocol: "static", one picture at rest, or "dynamic", the pictures of
+            `cold_stress`.
+        confounded: Makes room and camera depend on the label, on purpose.
         field_celsius: Standard deviation of the additive Gaussian field.
-        field_log_slope: Of its power spectrum.
-        asymmetry_celsius: Standard deviation of the difference between the halves of
-            the body that is not explained by its pattern.
-        camera: Blur and noise.
+        field_log_slope: See `texture.field_power_spectrum`.
+        field_smoothing_mm: Likewise.
+        healthy: How healthy patients vary.
+        tumours: The law of tumours.
+        cold_stress: The dynamic protocol.
+        camera: Of the room.
     """
 
-    height: int = 64
-    width: int = 64
-    field_of_view_mm: float = 450.0
-    contrast_celsius: tuple[float, float] = (1.0, 3.0)
-    depth_mm: tuple[float, float] = (10.0, 20.0)
-    diameter_mm: tuple[float, float] = (10.0, 20.0)
-    cover_mm: float = 2.0
-    max_tumour_heat: float = tissue.LOZANO_TUMOUR_HEAT[1]
-    clutter: float = 0.3
-    field_celsius: float = 0.1
-    field_log_slope: float = -4.4
-    asymmetry_celsius: float = 0.33
-    camera: Camera = Camera()
+    shape: tuple[int, int] = (128, 128)
+    spacing_mm: float = 3.0
+    height_mm: float = 84.0
+    protocol: str = "static"
+    confounded: bool = False
+    field_celsius: float = 0.36
+    field_log_slope: float = -4.6
+    field_smoothing_mm: float = 2.0
+    healthy: HealthySettings = HealthySettings()
+    tumours: TumourSettings = TumourSettings()
+    cold_stress: ColdStress = ColdStress()
+    camera: Camera = _CAMERA
 
     def __post_init__(self):
-        if self.height < 8 or self.width < 8:
+        if min(self.shape) < 16:
             raise ValueError(
-                f"CohortSettings needs at least 8 x 8 pixels, got {self.height} x "
-                f"{self.width}."
+                f"CohortSettings needs at least 16 x 16 pixels, got {self.shape}."
             )
-        for name in ("clutter", "field_celsius", "cover_mm"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(
-                    f"CohortSettings needs {name} >= 0, got {getattr(self, name)}."
-                )
-        for name in ("contrast_celsius", "depth_mm", "diameter_mm"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(
-                    f"CohortSettings needs 0 < low <= high in {name}, got {low} .. "
-                    f"{high}."
-                )
-        if self.diameter_mm[0] / 2 + self.cover_mm > self.depth_mm[1]:
+        if self.protocol not in PROTOCOLS:
             raise ValueError(
-                f"CohortSettings: no tumour of {self.diameter_mm[0]} mm fits at "
-                f"{self.depth_mm[1]} mm under {self.cover_mm} mm of cover."
+                f"protocol must be one of {PROTOCOLS}, got {self.protocol!r}."
+            )
+        for name in ("spacing_mm", "height_mm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        if not self.field_celsius >= 0:
+            raise ValueError(f"field_celsius must be >= 0, got {self.field_celsius}.")
+        least = thermograms.least_diameter(self.spacing_mm)
+        if self.tumours.diameter_mm[0] < least:
+            raise ValueError(
+                f"A grid of {self.spacing_mm:g} mm needs tumours of at least {least:g} "
+                f"mm, got diameter_mm {self.tumours.diameter_mm}."
             )
 
     @property
-    def millimetres_per_pixel(self) -> float:
-        """Edge of a pixel."""
-        return self.field_of_view_mm / self.width
+    def grid(self) -> Grid:
+        """The grid; its plane is the image."""
+        depth = round(self.height_mm / self.spacing_mm)
+        return Grid(shape=(depth, *self.shape), spacing_mm=self.spacing_mm)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Tumour:
-    """A tumour as drawn.
-
-    Attributes:
-        contrast_celsius: Peak excess at the skin.
-        depth_mm: Of its centre.
-        diameter_mm: Its size.
-        column_mm: From the image centre.
-        row_mm: From the image centre.
-        heat: Excess heat generated, W/m3.
-    """
-
-    contrast_celsius: float
-    depth_mm: float
-    diameter_mm: float
-    column_mm: float
-    row_mm: float
-    heat: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PatientRecord:
-    """What is known of a simulated patient beside the two images.
+class Patient(NamedTuple):
+    """A simulated patient.
 
     Attributes:
+        seed: Names the patient.
         has_tumour: The state that the coin chose.
+        healthy_celsius: Pictures without tumour, `[frames, height, width]` float32,
+            neither windowed nor masked.
+        tumour_celsius: The same with the tumour: same noise, drift and mask.
         mask: Body pixels, `[height, width]` bool.
-        background_celsius: Temperature of the wall behind, before noise.
-        tumour: The tumour of the second twin, drawn whatever the state.
+        seconds: Time of each frame since the end of the cooling, `[frames]`.
+        parameters: Everything drawn, by name; the same names for all patients.
     """
 
+    seed: int
     has_tumour: bool
+    healthy_celsius: np.ndarray
+    tumour_celsius: np.ndarray
     mask: np.ndarray
-    background_celsius: float
-    tumour: Tumour
+    seconds: np.ndarray
+    parameters: dict[str, float]
 
 
-def simulate_patient(
-    cohort_seed: int, patient_id: int, settings: CohortSettings
-) -> tuple[np.ndarray, np.ndarray, PatientRecord]:
+def simulate(
+    seeds: Iterable[int], settings: CohortSettings, *, workers: int = 2
+) -> Iterator[Patient]:
+    """Simulates patients, several at a time.
+
+    Args:
+        seeds: Of the patients.
+        settings: Of the cohort.
+        workers: Threads; a patient's images do not depend on their number.
+
+    Yields:
+        Patients in the order of their seeds.
+    """
+    pending = collections.deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for seed in seeds:
+                pending.append(pool.submit(simulate_patient, int(seed), settings))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def simulate_patient(seed: int, settings: CohortSettings) -> Patient:
     """Simulates both twins of one patient.
 
     Args:
-        cohort_seed: Names the cohort; patients of different cohorts are independent.
-        patient_id: Number of the patient within the cohort.
+        seed: Names the patient.
         settings: Of the cohort.
 
     Returns:
-        The healthy and the tumour image in degrees Celsius, `[height, width]` float64
-        with background and noise, neither windowed nor quantised; and the record. Equal
-        arguments give equal results.
+        The patient. Equal arguments give equal results on the same kind of machine.
 
     Raises:
-        ValueError: If a seed is negative, or no tumour satisfies the settings.
+        NotConvergedError: If the heat solver stops before its tolerance.
+        ValueError: If no tumour of the settings fits into the patient.
     """
-    # One stream for each purpose, so that a change of one leaves the others alone.
-    streams = np.random.SeedSequence((cohort_seed, patient_id)).spawn(5)
-    body_rng, skin_rng, tumour_rng, camera_rng, coin = map(
-        np.random.default_rng, streams
+    rng = _random_streams(seed)
+    has_tumour = bool(rng["coin"].integers(2))
+    acquisition = draw_acquisition(
+        rng["acquisition"],
+        settings.camera,
+        confounded_label=has_tumour if settings.confounded else None,
     )
-    shape, pixel = (settings.height, settings.width), settings.millimetres_per_pixel
-    body = anatomy.draw_body(body_rng)
-    columns, rows = anatomy.pixel_grid(shape, pixel)
-    mask = anatomy.body_mask(body, columns, rows)
-    background = body_rng.normal(*_BACKGROUND)
-    healthy = _healthy_scene(skin_rng, body, mask, background, settings)
-    tumour, excess = _draw_tumour(tumour_rng, body, columns, rows, settings)
-    excess = blur(np.where(mask, excess, 0.0), mask, settings.camera)
-    noise = draw_noise(camera_rng, shape, settings.camera)
-    record = PatientRecord(
-        has_tumour=bool(coin.integers(2)),
-        mask=mask,
-        background_celsius=background,
-        tumour=tumour,
+    twin = draw_twin(rng["anatomy"], acquisition.room_celsius, settings.healthy)
+    scenes, view, tumour, contrast = _solve(rng["tumour"], twin, settings)
+    pictures = _take_pictures(rng, scenes, view, acquisition, settings)
+    times = np.arange(len(scenes[0]), dtype=np.float32)
+    return Patient(
+        seed=seed,
+        has_tumour=has_tumour,
+        healthy_celsius=pictures[0],
+        tumour_celsius=pictures[1],
+        mask=np.asarray(view.body),
+        seconds=times * settings.cold_stress.frame_seconds,
+        parameters={
+            **_parameters(twin, tumour),
+            "room_celsius": acquisition.room_celsius,
+            "noise_celsius": acquisition.camera.noise_celsius,
+            "tumour_contrast_celsius": contrast,
+        },
     )
-    return healthy + noise, healthy + excess + noise, record
 
 
-def _healthy_scene(
-    rng: np.random.Generator,
-    body: anatomy.Body,
-    mask: np.ndarray,
-    background: float,
+def _random_streams(seed: int) -> dict[str, np.random.Generator]:
+    children = np.random.SeedSequence(seed).spawn(len(_STREAMS))
+    return {
+        name: np.random.default_rng(child)
+        for name, child in zip(_STREAMS, children, strict=True)
+    }
+
+
+def _take_pictures(
+    rng: dict[str, np.random.Generator],
+    scenes: list[np.ndarray],
+    view: View,
+    acquisition: Acquisition,
     settings: CohortSettings,
-) -> np.ndarray:
-    """The skin and the wall behind it, blurred by the camera but free of noise."""
-    pixel = settings.millimetres_per_pixel
-    columns, rows = anatomy.pixel_grid(mask.shape, pixel)
-    broad = anatomy.broad_pattern(rng, body, columns, rows)
-    local = anatomy.local_pattern(rng, body, mask, pixel, settings.clutter)
-    mean, spread = rng.normal(*_BODY_MEAN), rng.normal(*_BODY_SPREAD)
-    variance = spread**2 - settings.field_celsius**2
-    structure = local + _broad_amplitude(local[mask], broad[mask], variance) * broad
-    structure -= structure[mask].mean()
-    tilt = rng.normal(0, settings.asymmetry_celsius) / 2
-    structure += tilt * np.tanh((columns - body.column) / 30)
-    scene = np.where(mask, mean + structure, background)
+) -> list[np.ndarray]:
+    """Pictures of each scene, with the same Gaussian field and the same noise."""
     spectrum = texture.field_power_spectrum(
-        mask.shape,
-        pixel,
+        settings.shape,
+        settings.spacing_mm,
         standard_deviation=settings.field_celsius,
         log_slope=settings.field_log_slope,
+        smoothing_mm=settings.field_smoothing_mm,
     )
-    # Added behind the optics: a blur before the borders would break the exact spectrum.
-    field = texture.draw_field(rng, spectrum)
-    return blur(scene, mask, settings.camera) + np.where(mask, field, 0.0)
-
-
-def _broad_amplitude(local: np.ndarray, broad: np.ndarray, variance: float) -> float:
-    """The factor on `broad` that gives `local + factor * broad` a variance.
-
-    Only the broad pattern is scaled: degrees of veins, spots and tumours stay what they
-    were drawn as. 0 where the local pattern varies more than that by itself.
-    """
-    (local_variance, covariance), (_, broad_variance) = np.cov(local, broad, ddof=0)
-    missing = variance - local_variance
-    if missing <= 0:
-        return 0.0
-    root = math.sqrt(covariance**2 + broad_variance * missing)
-    return (root - covariance) / broad_variance
-
-
-def _draw_tumour(
-    rng: np.random.Generator,
-    body: anatomy.Body,
-    columns: np.ndarray,
-    rows: np.ndarray,
-    settings: CohortSettings,
-) -> tuple[Tumour, np.ndarray]:
-    """Draws a tumour and the excess temperature of the skin above it."""
-    breast = body.breasts[rng.integers(2)]
-    # Uniform in the ellipse, and inside the rim by more than the largest tumour.
-    distance, angle = 0.75 * math.sqrt(rng.uniform()), rng.uniform(0, 2 * math.pi)
-    column = breast.column + distance * breast.half_width * math.cos(angle)
-    row = breast.row + distance * breast.half_height * math.sin(angle)
-    axis_distance = np.hypot(columns - column, rows - row) * _MILLIMETRE
-    for _ in range(_MOST_DRAWS):
-        contrast = rng.uniform(*settings.contrast_celsius)
-        diameter = rng.uniform(*settings.diameter_mm)
-        depth = rng.uniform(*settings.depth_mm)
-        if depth < diameter / 2 + settings.cover_mm:
-            continue
-        excess, heat = surface_contrast_profile(
-            axis_distance,
-            depth=depth * _MILLIMETRE,
-            radius=diameter / 2 * _MILLIMETRE,
-            peak=contrast,
+    field = texture.draw_field(rng["field"], spectrum)
+    exposure = draw_exposure(
+        rng["exposure"], settings.shape, acquisition.camera, frames=len(scenes[0])
+    )
+    mask, facing = np.asarray(view.body), np.asarray(view.facing)
+    room, camera = acquisition.room_celsius, acquisition.camera
+    return [
+        take_image(scene + field, mask, facing, room, exposure, camera).astype(
+            np.float32
         )
-        if heat <= settings.max_tumour_heat:
-            tumour = Tumour(
-                contrast_celsius=contrast,
-                depth_mm=depth,
-                diameter_mm=diameter,
-                column_mm=column,
-                row_mm=row,
-                heat=heat,
+        for scene in scenes
+    ]
+
+
+def _solve(rng: np.random.Generator, twin: Twin, settings: CohortSettings):
+    """Skin of both twins `[frames, height, width]`, the view, the tumour, its peak."""
+    grid = settings.grid
+    healthy, theta, view = thermograms.solve_healthy(twin, grid)
+    strength = draw_strength(rng, settings.tumours)
+    low, high = settings.tumours.contrast_celsius
+    if strength == "weak":
+        low, high = 0.0, np.inf
+    for _ in range(_MOST_SOLVES):
+        tumour = draw_tumour(rng, twin, strength, settings.tumours)
+        try:
+            ill, ill_theta, ill_view = thermograms.solve_tumour(
+                twin, tumour, grid, healthy, theta
             )
-            return tumour, excess
-    raise ValueError(
-        f"No tumour of {settings.contrast_celsius} degrees, {settings.diameter_mm} mm "
-        f"at {settings.depth_mm} mm has an excess heat below "
-        f"{settings.max_tumour_heat:g} W/m3."
-    )
+        except TumourPlacementError:
+            continue
+        excess = np.asarray(ill_view.skin) - np.asarray(view.skin)
+        contrast = float(excess[np.asarray(view.body)].max())
+        if low <= contrast <= high:
+            break
+    else:
+        raise ValueError(
+            f"None of {_MOST_SOLVES} tumours warmed the skin by {low} .. {high} "
+            "degrees."
+        )
+    if settings.protocol == "static":
+        scenes = [np.asarray(each.skin)[None] for each in (view, ill_view)]
+    else:
+        scenes = [
+            thermograms.cold_stress(patient, state, grid, settings.cold_stress)
+            for patient, state in ((healthy, theta), (ill, ill_theta))
+        ]
+    return scenes, view, tumour, contrast
+
+
+def _parameters(twin: Twin, tumour: Tumour) -> dict[str, float]:
+    """Every number of a patient by name; vessels by their number and exchange."""
+    named = {}
+    for owner, tree in (("", twin), ("tumour_", tumour)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            name = owner + "_".join(part.name for part in path if hasattr(part, "name"))
+            values = np.atleast_1d(np.asarray(leaf, np.float64))
+            if name.endswith("vessels"):
+                watts = values[:, 3]
+                named[f"{name}_points"] = float((watts > 0).sum())
+                named[f"{name}_watts_per_kelvin"] = float(watts.sum())
+            elif values.size == 1:
+                index = [str(part.idx) for part in path if hasattr(part, "idx")]
+                named["_".join([name, *index])] = float(values[0])
+            else:
+                for index, value in np.ndenumerate(values):
+                    suffix = "_".join(map(str, index))
+                    named[f"{name}_{suffix}"] = float(value)
+    return named
+
+
+def _parameter_names() -> tuple[str, ...]:
+    rng = np.random.default_rng(0)
+    twin = draw_twin(rng, 22.0, HealthySettings())
+    tumour = draw_tumour(rng, twin, "weak", TumourSettings())
+    measured = "room_celsius", "noise_celsius", "tumour_contrast_celsius"
+    return (*_parameters(twin, tumour), *measured)
+
+
+# Names in `Patient.parameters`.
+PARAMETER_NAMES = _parameter_names()

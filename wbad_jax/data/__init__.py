@@ -7,9 +7,14 @@ as a data source.
 from wbad_jax.data.audit import BASELINE_FEATURES, baseline_scores
 from wbad_jax.data.dmr_ir import DmrIr, DmrIrConfig
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.pipeline import BUILDERS, Dataset, load
-from wbad_jax.data.simulated import SimulatedThermograms, SimulatedThermogramsConfig
+from wbad_jax.data.pipeline import BUILDERS, Dataset, find_builder, load, prepare
+from wbad_jax.data.simulated import (
+    SimulatedThermograms,
+    SimulatedThermogramsConfig,
+    check_disjoint,
+)
 from wbad_jax.data.splits import patient_folds, split_by_patient
+from wbad_jax.data.statistics import compare, thermogram_statistics
 
 __all__ = [
     "BASELINE_FEATURES",
@@ -21,7 +26,12 @@ __all__ = [
     "SimulatedThermograms",
     "SimulatedThermogramsConfig",
     "baseline_scores",
+    "check_disjoint",
+    "compare",
+    "find_builder",
     "load",
     "patient_folds",
+    "prepare",
     "split_by_patient",
+    "thermogram_statistics",
 ]

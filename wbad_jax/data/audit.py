@@ -13,10 +13,19 @@ from sklearn import linear_model, pipeline, preprocessing
 from wbad_jax.data.errors import DataError
 from wbad_jax.data.pipeline import Dataset
 
+
+def _mean_temperature(dataset: Dataset) -> np.ndarray:
+    """Of the body, in units of the window."""
+    inside = dataset.masks.astype(np.float32)
+    axes = (1, 2, 3)
+    return (dataset.images * inside).sum(axes) / np.maximum(inside.sum(axes), 1.0)
+
+
 BASELINE_FEATURES: dict[str, Callable[[Dataset], np.ndarray]] = {
     "patient_number": lambda dataset: dataset.patient_ids,
     "background_temperature": lambda dataset: dataset.background_celsius,
     "noise_level": lambda dataset: dataset.noise_celsius,
+    "mean_temperature": _mean_temperature,
 }
 
 

@@ -1,9 +1,10 @@
 """What one stored example holds, and how it is made from a temperature image.
 
-All builders store the same features, so everything after loading is the same for
-simulated and real thermograms.
+Real thermograms are one image an example, simulated ones two: both states of a patient.
+After loading they look the same.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,27 @@ def example_features(height: int, width: int) -> dict[str, Any]:
         "factual": tfds.features.Scalar(np.bool_),
         "background_celsius": tfds.features.Scalar(np.float32),
         "noise_celsius": tfds.features.Scalar(np.float32),
+    }
+
+
+def twin_features(
+    height: int, width: int, parameter_names: Sequence[str]
+) -> dict[str, Any]:
+    """TFDS features of one picture of a simulated patient, in both states."""
+    features = example_features(height, width)
+    image = features.pop("image")
+    del features["factual"]
+    return {
+        **features,
+        "healthy_image": image,
+        "tumour_image": image,
+        "patient_seed": tfds.features.Scalar(np.int64),
+        "view": tfds.features.Text(),
+        "frame": tfds.features.Scalar(np.int32),
+        "seconds": tfds.features.Scalar(np.float32),
+        "parameters": {
+            name: tfds.features.Scalar(np.float32) for name in parameter_names
+        },
     }
 
 

@@ -6,16 +6,16 @@ training step, so everything after this file works on arrays.
 
 import dataclasses
 import hashlib
-import json
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 
-from wbad_jax.bioheat import camera
-from wbad_jax.data import examples
+from wbad_jax.data import reading
 from wbad_jax.data.dmr_ir import DmrIr
 from wbad_jax.data.errors import DataError
 from wbad_jax.data.simulated import SimulatedThermograms
@@ -24,7 +24,6 @@ BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "simulated_thermograms": SimulatedThermograms,
     "dmr_ir": DmrIr,
 }
-_CHUNK = 256  # examples decoded at once
 _HASH_LENGTH = 12
 
 
@@ -42,9 +41,13 @@ class Dataset:
             not in. Training and testing on "patients" use factual examples only.
         background_celsius: `[examples]` float32, see `examples.measure_scalars`.
         noise_celsius: `[examples]` float32, likewise.
+        frames: `[examples]` int32, number of the picture within its series, 0 for all
+            that are no series.
         window: Temperatures mapped to 0 and 1, degrees Celsius.
         name: Builder and config, "dmr_ir/frontal".
         version: Of the builder.
+        parameters: What was drawn for the patient of each example, by name; empty for
+            real thermograms.
     """
 
     images: np.ndarray
@@ -55,9 +58,11 @@ class Dataset:
     factual: np.ndarray
     background_celsius: np.ndarray
     noise_celsius: np.ndarray
+    frames: np.ndarray
     window: tuple[float, float]
     name: str
     version: str
+    parameters: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,7 +74,8 @@ class Dataset:
             for field in dataclasses.fields(self)
             if isinstance(getattr(self, field.name), np.ndarray)
         }
-        return dataclasses.replace(self, **arrays)
+        parameters = {name: values[indices] for name, values in self.parameters.items()}
+        return dataclasses.replace(self, **arrays, parameters=parameters)
 
 
 def load(
@@ -78,6 +84,8 @@ def load(
     manual_dir: str | pathlib.Path | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
+    twins: bool = True,
+    workers: int = 2,
 ) -> Dataset:
     """Loads a data set, preparing it on the first call.
 
@@ -91,7 +99,11 @@ def load(
         manual_dir: Folder of the user's files, for builders that need one. A prepared
             copy belongs to one state of it: names, sizes and times of the files.
         settings: Fields of the builder's config to change; the result is kept apart
-            from that of the unchanged config.
+            from that of the unchanged config. For simulated cohorts also those of
+            `bioheat.CohortSettings`.
+        twins: Whether to read the state that a simulated patient is not in, too; half
+            the memory without.
+        workers: Patients simulated at a time; they do not depend on it.
 
     Returns:
         All examples.
@@ -100,27 +112,85 @@ def load(
         DataError: If the name or a setting is unknown, `manual_dir` is needed or
             missing, or a file in it breaks a rule.
     """
-    builder_class, config = _find(builder_name, settings or {})
+    builder_class, config = find_builder(builder_name, settings or {})
     root = pathlib.Path(data_dir)
     if builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
         folder = _check_manual_dir(builder_class, manual_dir)
         root = root / f"from-{_folder_state(folder)}"
-    builder = builder_class(
-        data_dir=str(root), config=config, file_format="array_record"
+    if workers < 1:
+        raise DataError(f"workers must be >= 1, got {workers}.")
+    builder = _build(builder_class, root, config)
+    if isinstance(builder, SimulatedThermograms):
+        builder.workers = workers
+    prepare(builder, manual_dir)
+    arrays = reading.read(builder, twins=twins)
+    return Dataset(
+        **arrays,
+        window=tuple(config.window),
+        name=f"{builder.name}/{config.name}",
+        version=str(builder.version),
     )
+
+
+def _build(builder_class: Any, root: pathlib.Path, config: Any) -> Any:
+    """Makes a builder, without the long warning of TFDS about a changed config."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        return builder_class(
+            data_dir=str(root), config=config, file_format="array_record"
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def prepare(
+    builder: tfds.core.GeneratorBasedBuilder,
+    manual_dir: str | pathlib.Path | None = None,
+) -> None:
+    """Writes a data set to disk unless it is there.
+
+    Args:
+        builder: Of the data set.
+        manual_dir: Folder of the user's files, for builders that need one.
+
+    Raises:
+        DataError: If a folder cannot be written, or a file breaks a rule.
+    """
+    if pathlib.Path(builder.data_dir).is_dir():
+        return
+    config: Any = builder.builder_config
     name = f"{builder.name}/{config.name}"
-    if not pathlib.Path(builder.data_dir).is_dir():
-        print(f"Preparing {name} {builder.version} in {builder.data_dir}")
+    print(f"Preparing {name} {builder.version} in {builder.data_dir}")
+    # The builders have a bar of their own, which three more would overwrite.
+    tfds.disable_progress_bar()
+    try:
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
         )
-    return _read(builder, name, tuple(config.window))
+    except OSError as error:
+        raise DataError(
+            f"{builder.data_dir}: the data set cannot be prepared: {error}"
+        ) from error
+    if isinstance(builder, SimulatedThermograms):
+        shutil.rmtree(builder.simulation_folder, ignore_errors=True)
 
 
-def _find(
+def find_builder(
     builder_name: str, settings: Mapping[str, Any]
 ) -> tuple[type[tfds.core.GeneratorBasedBuilder], Any]:
-    """Looks up a builder and its config, with `settings` applied."""
+    """Looks up a builder and its config.
+
+    Args:
+        builder_name: As in `load`.
+        settings: Likewise.
+
+    Returns:
+        The builder's class, and the config with `settings` applied.
+
+    Raises:
+        DataError: If the name or a setting is unknown, or a value is impossible.
+    """
     name, _, config_name = builder_name.partition("/")
     if name not in BUILDERS:
         raise DataError(f"Unknown data set {name!r}. Known: {', '.join(BUILDERS)}.")
@@ -133,17 +203,31 @@ def _find(
     config = configs[config_name]
     if not settings:
         return BUILDERS[name], config
-    known = {field.name for field in dataclasses.fields(config)} - {"name"}
-    unknown = sorted(settings.keys() - known)
+    try:
+        return BUILDERS[name], _changed(config, settings)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{builder_name}: {error}") from error
+
+
+def _changed(config: Any, settings: Mapping[str, Any]) -> Any:
+    """A config with some fields replaced, of its cohort too, under another name."""
+    known = {field.name for field in dataclasses.fields(config)} - {"name", "cohort"}
+    known_of_cohort = set()
+    if hasattr(config, "cohort"):
+        known_of_cohort = {field.name for field in dataclasses.fields(config.cohort)}
+    unknown = sorted(settings.keys() - known - known_of_cohort)
     if unknown:
         raise DataError(
-            f"Unknown setting {unknown[0]!r} of {name}. Known: "
-            f"{', '.join(sorted(known))}."
+            f"unknown setting {unknown[0]!r}. Known: "
+            f"{', '.join(sorted(known | known_of_cohort))}."
         )
+    changes = {key: value for key, value in settings.items() if key in known}
+    inner = {key: value for key, value in settings.items() if key in known_of_cohort}
+    if inner:
+        changes["cohort"] = dataclasses.replace(config.cohort, **inner)
     # Another name, hence another folder: TFDS does not look at the fields of a config.
-    text = json.dumps(settings, sort_keys=True)
-    changed = f"{config_name}-{_digest(text)}"
-    return BUILDERS[name], dataclasses.replace(config, name=changed, **settings)
+    changes["name"] = f"{config.name}-{_digest(repr(sorted(settings.items())))}"
+    return dataclasses.replace(config, **changes)
 
 
 def _check_manual_dir(
@@ -175,41 +259,3 @@ def _folder_state(folder: pathlib.Path) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
-
-
-def _read(
-    builder: tfds.core.GeneratorBasedBuilder, name: str, window: tuple[float, float]
-) -> Dataset:
-    """Decodes all examples of a prepared builder."""
-    # TFDS hides the signature of this method behind its logging decorator.
-    source: Any = builder.as_data_source(examples.SPLIT)  # pyright: ignore
-    rows: list[dict[str, Any]] = []
-    for start in range(0, len(source), _CHUNK):
-        rows += source.__getitems__(range(start, min(start + _CHUNK, len(source))))
-    # Files are in the order of hashed names.
-    rows.sort(key=lambda row: (row["patient_id"], row["label"]))
-    column = {key: np.stack([row[key] for row in rows]) for key in _COLUMNS}
-    return Dataset(
-        images=camera.dequantise(column["image"]),
-        masks=column["mask"].astype(bool),
-        labels=column["label"].astype(np.int32),
-        patient_ids=column["patient_id"].astype(np.int64),
-        example_ids=np.array([row["example_id"].decode() for row in rows]),
-        factual=column["factual"].astype(bool),
-        background_celsius=column["background_celsius"].astype(np.float32),
-        noise_celsius=column["noise_celsius"].astype(np.float32),
-        window=window,
-        name=name,
-        version=str(builder.version),
-    )
-
-
-_COLUMNS = (
-    "image",
-    "mask",
-    "label",
-    "patient_id",
-    "factual",
-    "background_celsius",
-    "noise_celsius",
-)

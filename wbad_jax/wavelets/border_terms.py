@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from jax import lax
 
+from wbad_jax.stages import Stage
 from wbad_jax.wavelets import matmul
-from wbad_jax.wavelets.linear_primitive import Stage
 from wbad_jax.wavelets.passes import Pass
 
 

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wbad_jax.wavelets.linear_primitive import Stage
+from wbad_jax.stages import Stage
 
 Mode = Literal[
     "symmetric",

@@ -12,11 +12,11 @@ from types import ModuleType
 import jax
 from jax import lax
 
+from wbad_jax.stages import Stage
 from wbad_jax.wavelets import matmul, polyphase
 from wbad_jax.wavelets.filters import Wavelet
 from wbad_jax.wavelets.folding import fold, unfold, widen
 from wbad_jax.wavelets.linear_primitive import (
-    Stage,
     declare_transposes,
     make_primitive,
     same_varying_axes,

@@ -5,46 +5,19 @@ forward and reverse mode work to any order; `jax.custom_vjp` would end forward m
 Under `jax.jit` a primitive lowers to the ordinary operations of its rule.
 
 The rule of a primitive is written in *stages*: steps whose results are worth keeping in
-memory. XLA:CPU fuses whatever it may, so it would compute the result of one step anew
-for every sample of the next one that reads it; on CPU each stage is therefore compiled
-as a function of its own, which is never inlined. Elsewhere the compiler is left free.
+memory (`wbad_jax.stages`): compiled separately on CPU, left to the compiler elsewhere.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-# `stage(function, *arrays, **static)` returns `function(*arrays, **static)`.
-Stage = Callable[..., Any]
-
-
-def inline(function: Callable, *arrays: Any, **static: Any) -> Any:
-    """The stage that leaves the compiler free."""
-    return function(*arrays, **static)
-
-
-def separately(function: Callable, *arrays: jax.Array, **static: Any) -> Any:
-    """The stage whose results are computed once and kept in memory.
-
-    Not `jax.lax.optimization_barrier`: the XLA of JAX 0.10 drops barriers before it
-    fuses.
-    """
-    # One function object per set of static arguments: equal stages are traced, lowered
-    # and compiled once.
-    with set_xla_metadata(inlineable="false"):
-        return _jitted(function, tuple(sorted(static.items())))(*arrays)
-
-
-@functools.cache
-def _jitted(function: Callable, static: tuple[tuple[str, Any], ...]) -> Callable:
-    return jax.jit(functools.partial(function, **dict(static)))
+from wbad_jax.stages import inline, separately
 
 
 def make_primitive(name: str, rule: Callable, shapes: Callable) -> Primitive:

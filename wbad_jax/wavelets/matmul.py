@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wbad_jax.stages import Stage
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.folding import around, unstack
-from wbad_jax.wavelets.linear_primitive import Stage
 from wbad_jax.wavelets.passes import Pass
 
 

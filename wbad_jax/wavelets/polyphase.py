@@ -26,10 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wbad_jax.stages import Stage, inline
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.border_terms import add_border
 from wbad_jax.wavelets.folding import around, fold_rows, unstack
-from wbad_jax.wavelets.linear_primitive import Stage, inline
 from wbad_jax.wavelets.passes import Pass
 
 # Samples of a run worth a vector instruction of their own.

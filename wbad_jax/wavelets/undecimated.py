@@ -16,11 +16,11 @@ import jax
 import numpy as np
 from jax import lax
 
+from wbad_jax.stages import Stage
 from wbad_jax.wavelets import boundary
 from wbad_jax.wavelets.filters import Wavelet
 from wbad_jax.wavelets.folding import fold, fold_rows, unfold, unstack, widen
 from wbad_jax.wavelets.linear_primitive import (
-    Stage,
     declare_transposes,
     make_primitive,
     same_varying_axes,
