@@ -8,7 +8,6 @@ patients on a finer grid, some minutes more; without it the numbers of the last 
 are kept. Seeds are fixed and outside the ranges of all cohorts.
 """
 
-import argparse
 import datetime
 import json
 import pathlib
@@ -22,6 +21,7 @@ import matplotlib
 import numpy as np
 import scipy
 
+from docs.figures.command_line import output_parser
 from docs.figures.twin_accuracy import measure_accuracy
 from docs.figures.twin_calibration import draw_calibration
 from docs.figures.twin_pictures import draw_cold_stress, draw_patients
@@ -54,13 +54,7 @@ def run_example() -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures and writes `twin.json` beside them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("docs/images"),
-        help="folder of the figures and of twin.json",
-    )
+    parser = output_parser(__doc__, "twin.json")
     parser.add_argument(
         "--accuracy", action="store_true", help="compare with a finer grid too"
     )

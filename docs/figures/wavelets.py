@@ -6,10 +6,8 @@ From the repository root, in a minute on two cores. All images are simulated; se
 fixed, so the figures are the same each time.
 """
 
-import argparse
 import datetime
 import json
-import pathlib
 import platform
 from collections.abc import Sequence
 
@@ -20,6 +18,7 @@ import numpy as np
 import optax
 import pywt
 
+from docs.figures.command_line import output_parser
 from docs.figures.measurements import (
     boundary_modes,
     noise_estimates,
@@ -64,13 +63,7 @@ def setting() -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures and writes `wavelets.json` beside them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--output",
-        type=pathlib.Path,
-        default=pathlib.Path("docs/images"),
-        help="folder of the figures and of wavelets.json",
-    )
+    parser = output_parser(__doc__, "wavelets.json")
     output = parser.parse_args(arguments).output
     output.mkdir(parents=True, exist_ok=True)
     record = {

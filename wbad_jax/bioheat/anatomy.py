@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from wbad_jax.bioheat import tissue, vessels
 from wbad_jax.bioheat.body_shape import Body, Breast, Torso
@@ -179,11 +180,16 @@ def _in_breast(body: Body, points: np.ndarray) -> np.ndarray:
     """Which points lie within the frontal outline of a breast."""
     inside = np.zeros(len(points), bool)
     for breast in body.breasts:
-        u = (points[:, 0] - breast.column) / breast.half_width
-        v = points[:, 1] - breast.row
-        v = v / np.where(v < 0, breast.upper, breast.lower)
-        inside |= u**2 + v**2 < 1
+        inside |= squared_radius(breast, points[:, 0], points[:, 1]) < 1
     return inside
+
+
+def squared_radius(breast: Breast, columns: ArrayLike, rows: ArrayLike) -> np.ndarray:
+    """Square of the distance from a breast's centre in semi-axes; 1 on its outline."""
+    u = (np.asarray(columns) - breast.column) / breast.half_width
+    v = np.asarray(rows) - breast.row
+    v = v / np.where(v < 0, breast.upper, breast.lower)
+    return u**2 + v**2
 
 
 # Where veins enter the right of the image: column, row, direction; mm and radians.

@@ -32,6 +32,11 @@ class Grid:
     shape: tuple[int, int, int]
     spacing_mm: float
 
+    @property
+    def spacing(self) -> float:
+        """Edge of a cell in metres, the unit of the physics."""
+        return self.spacing_mm * 1e-3
+
     def axes(self, *, nodes: bool = False) -> tuple[Array, Array, Array]:
         """z, rows and columns in mm, broadcastable: cell centres, or their corners."""
         shift, more = (0.0, 1) if nodes else (0.5, 0)

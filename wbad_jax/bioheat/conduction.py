@@ -8,13 +8,13 @@ carried in by blood and is generated in it, sums to zero. Temperatures are relat
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.lax import slice_in_dim
 from jaxtyping import Array, Float
 
-from wbad_jax.bioheat.cut_cells import Cells, CutCells
+from wbad_jax.bioheat.cut_cells import AXES, Cells, CutCells
 
 Surface = Float[Array, "*batch rows columns"]
 REFERENCE_CELSIUS = 37.0
-_AXES = (-3, -2, -1)
 
 
 class HeatOperator(NamedTuple):
@@ -119,7 +119,7 @@ def heat_balance(
     links = [
         _inner_link(share, resistivity, axis) * spacing
         for share, resistivity, axis in zip(
-            (cells.open_z, cells.open_y, cells.open_x), medium.resistivity, _AXES,
+            (cells.open_z, cells.open_y, cells.open_x), medium.resistivity, AXES,
             strict=True,
         )
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def heat_balance(
 def apply(operator: HeatOperator, theta: Cells) -> Cells:
     """Heat that leaves each cell at given temperatures, W."""
     result = diagonal(operator) * theta
-    for link, axis in zip(operator.links, _AXES, strict=True):
+    for link, axis in zip(operator.links, AXES, strict=True):
         inner = _drop(link, axis, last=True)
         result -= _shift(inner * _drop(theta, axis, last=False), axis, down=True)
         result -= _shift(inner * _drop(theta, axis, last=True), axis, down=False)
@@ -156,7 +156,7 @@ def apply(operator: HeatOperator, theta: Cells) -> Cells:
 def diagonal(operator: HeatOperator) -> Cells:
     """Sum of all conductances of each cell, W/K; 0 in cells outside the body."""
     total = operator.sink
-    for link, axis in zip(operator.links, _AXES, strict=True):
+    for link, axis in zip(operator.links, AXES, strict=True):
         inner = _drop(link, axis, last=True)
         total = total + _shift(inner, axis, down=True) + _shift(inner, axis, down=False)
     return total
@@ -196,9 +196,8 @@ def _inner_link(share: Array, resistivity: Cells, axis: int) -> Cells:
 
 def _drop(array: Array, axis: int, *, last: bool) -> Array:
     """Without the last, or the first, element along an axis."""
-    index = [slice(None)] * array.ndim
-    index[axis] = slice(None, -1) if last else slice(1, None)
-    return array[tuple(index)]
+    start, stop = (0, -1) if last else (1, None)
+    return slice_in_dim(array, start, stop, axis=axis)
 
 
 def _shift(array: Array, axis: int, *, down: bool) -> Array:

@@ -11,12 +11,13 @@ Axes are depth, rows, columns (z, y, x); z grows from the chest wall to the came
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.lax import slice_in_dim
 from jaxtyping import Array, Float
 
 Nodes = Float[Array, "*batch depth1 rows1 columns1"]
 Cells = Float[Array, "*batch depth rows columns"]
 
-_AXES = (-3, -2, -1)
+AXES = (-3, -2, -1)  # z, y, x of any array of the grid
 # Faces open by less than this are closed: a sliver would be an equation of its own.
 _SLIVER = 1e-3
 
@@ -59,16 +60,16 @@ def cut_cells(level: Nodes) -> CutCells:
         Johansen and Colella (1998), A Cartesian grid embedded boundary method for
         Poisson's equation on irregular domains, J. Comput. Phys. 147:60.
     """
-    faces = [_open_share(level, axis) for axis in _AXES]
+    faces = [_open_share(level, axis) for axis in AXES]
     faces = [jnp.where(share < _SLIVER, 0.0, share) for share in faces]
-    normal = [*map(_difference, faces, _AXES)]
+    normal = [*map(_difference, faces, AXES)]
     squared = sum(part**2 for part in normal)
     has_skin = squared > _SLIVER**2
     area = jnp.where(has_skin, jnp.sqrt(jnp.where(has_skin, squared, 1.0)), 0.0)
     depth = _depth(level)
     # The divergence theorem again, for the field x from the centre: exact for planes,
     # and nothing for a cell all of whose faces are closed.
-    both = sum(map(_pair_mean, faces, _AXES))
+    both = sum(map(_pair_mean, faces, AXES))
     volume = jnp.clip((both + area * depth) / 3, 0.0, 1.0)
     return CutCells(
         open_z=faces[0],
@@ -84,7 +85,7 @@ def cut_cells(level: Nodes) -> CutCells:
 
 def centres(nodes: Nodes) -> Cells:
     """Averages the eight corners of each cell."""
-    for axis in _AXES:
+    for axis in AXES:
         nodes = _pair_mean(nodes, axis)
     return nodes
 
@@ -92,9 +93,9 @@ def centres(nodes: Nodes) -> Cells:
 def _depth(level: Nodes) -> Cells:
     """Depth of the centres below the skin: the level over its slope."""
     slopes = []
-    for axis in _AXES:
+    for axis in AXES:
         slope = _difference(level, axis)
-        for other in set(_AXES) - {axis}:
+        for other in set(AXES) - {axis}:
             slope = _pair_mean(slope, other)
         slopes.append(slope)
     steepness = jnp.sqrt(jnp.maximum(sum(slope**2 for slope in slopes), 1e-6))
@@ -103,7 +104,7 @@ def _depth(level: Nodes) -> Cells:
 
 def _open_share(level: Nodes, axis: int) -> Array:
     """Share of each face across `axis` with a negative level: two triangles a face."""
-    first, second = sorted(set(_AXES) - {axis})
+    first, second = sorted(set(AXES) - {axis})
     a, b = _lower(level, first), _upper(level, first)
     corners = [_lower(a, second), _upper(a, second), _lower(b, second)]
     far = _upper(b, second)
@@ -123,18 +124,11 @@ def _triangle(a: Array, b: Array, c: Array) -> Array:
 
 
 def _lower(array: Array, axis: int) -> Array:
-    return _take(array, axis, 0)
+    return slice_in_dim(array, 0, -1, axis=axis)
 
 
 def _upper(array: Array, axis: int) -> Array:
-    return _take(array, axis, 1)
-
-
-def _take(array: Array, axis: int, start: int) -> Array:
-    size = array.shape[axis] - 1
-    index = [slice(None)] * array.ndim
-    index[axis] = slice(start, start + size)
-    return array[tuple(index)]
+    return slice_in_dim(array, 1, None, axis=axis)
 
 
 def _difference(array: Array, axis: int) -> Array:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.lax import slice_in_dim
 from jaxtyping import Array
 
 from wbad_jax.bioheat.conduction import Medium
-from wbad_jax.bioheat.cut_cells import Cells
+from wbad_jax.bioheat.cut_cells import AXES, Cells
 from wbad_jax.bioheat.tissue import BLOOD_DENSITY, BLOOD_SPECIFIC_HEAT, Tissue
 
-_AXES = (-3, -2, -1)
 # Narrowest ramp of a boundary that runs along a link, in cells: without it the
 # derivative by a tumour's place would be zero almost everywhere.
 _RAMP = 0.5
@@ -66,7 +66,7 @@ def tissue_medium(
     inner = _composed(_resistivity, background, regions, _share_of_cell)
     along = _composed(_conductivity, background, layers, _share_of_cell)
     links = []
-    for axis in _AXES:
+    for axis in AXES:
         across = _composed(
             _resistivity,
             background,
@@ -100,7 +100,7 @@ def _composed(value, background: Tissue, regions, share) -> Array:
 def _share_of_link(level: Cells, axis: int) -> Cells:
     """Share of the link to the next cell along `axis` with a positive level."""
     following = jnp.concatenate(
-        [_cut(level, axis, 1, None), _cut(level, axis, -1, None)], axis
+        [slice_in_dim(level, start, None, axis=axis) for start in (1, -1)], axis
     )
     width = jnp.maximum(jnp.abs(following - level), _RAMP)
     return jnp.clip(0.5 + (level + following) / 2 / width, 0.0, 1.0)
@@ -108,23 +108,19 @@ def _share_of_link(level: Cells, axis: int) -> Cells:
 
 def _share_of_cell(region: Region) -> Cells:
     """Share of each cell in a region."""
-    extent = sum(jnp.abs(_slope(region.level, axis)) for axis in _AXES)
+    extent = sum(jnp.abs(_slope(region.level, axis)) for axis in AXES)
     share = jnp.clip(0.5 + region.level / jnp.maximum(extent, 1.0), 0.0, 1.0)
     if region.volume is None:
         return share
-    counted = share.sum(axis=_AXES, keepdims=True)
+    counted = share.sum(axis=AXES, keepdims=True)
     return share * region.volume / jnp.where(counted > 0, counted, 1.0)
 
 
 def _slope(level: Cells, axis: int) -> Cells:
-    difference = _cut(level, axis, 1, None) - _cut(level, axis, None, -1)
-    return jnp.concatenate([difference, _cut(difference, axis, -1, None)], axis)
-
-
-def _cut(array: Array, axis: int, start: int | None, stop: int | None) -> Array:
-    index = [slice(None)] * array.ndim
-    index[axis] = slice(start, stop)
-    return array[tuple(index)]
+    """Difference to the next cell; in the last one, that of the one before."""
+    difference = jnp.diff(level, axis=axis)
+    last = slice_in_dim(difference, -1, None, axis=axis)
+    return jnp.concatenate([difference, last], axis)
 
 
 def _conductivity(tissue: Tissue) -> Array:

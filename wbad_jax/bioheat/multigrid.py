@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.lax import slice_in_dim
 from jaxtyping import Array
 
 from wbad_jax.bioheat import conduction
 from wbad_jax.bioheat.conduction import HeatOperator
-from wbad_jax.bioheat.cut_cells import Cells
+from wbad_jax.bioheat.cut_cells import AXES, Cells
 from wbad_jax.stages import Stage, default_stage
 
-_AXES = (-3, -2, -1)
 _SMALLEST = 4  # cells along an axis after merging
 _LARGEST_EIGENVALUE = 2.0  # of the operator over its diagonal, by Gershgorin
 _COARSEST_SWEEPS = 8
@@ -113,7 +113,7 @@ def _defect(level: Level, theta: Cells, right: Cells) -> Cells:
 
 def _correct(theta: Cells, coarse: Cells, *, merged: tuple[bool, ...]) -> Cells:
     """Gives each fine cell the correction of its merged cell."""
-    for axis, use in zip(_AXES, merged, strict=True):
+    for axis, use in zip(AXES, merged, strict=True):
         if use:
             coarse = jnp.repeat(coarse, 2, axis=axis)
     return theta + coarse[tuple(slice(size) for size in theta.shape)]
@@ -127,13 +127,13 @@ def _mergeable(cells: Cells) -> tuple[bool, ...]:
 def _coarsen(operator: HeatOperator) -> HeatOperator:
     merged = _mergeable(operator.sink)
     links = []
-    for link, axis in zip(operator.links, _AXES, strict=True):
+    for link, axis in zip(operator.links, AXES, strict=True):
         if merged[axis]:
             # Links that leave a merged cell, twice as long as the fine ones.
             link = _every_second(link, axis, 1) / 2
         # Merged across other axes, a link gains area.
         others = tuple(
-            use and other != axis for use, other in zip(merged, _AXES, strict=True)
+            use and other != axis for use, other in zip(merged, AXES, strict=True)
         )
         links.append(_restrict(link, merged=others))
     return HeatOperator(*links, sink=_restrict(operator.sink, merged=merged))
@@ -147,7 +147,7 @@ def _inverse_diagonal(operator: HeatOperator) -> Cells:
 
 def _restrict(values: Array, *, merged: tuple[bool, ...]) -> Array:
     """Adds up the cells that are merged."""
-    for axis, use in zip(_AXES, merged, strict=True):
+    for axis, use in zip(AXES, merged, strict=True):
         if use:
             values = _every_second(values, axis, 0) + _every_second(values, axis, 1)
     return values
@@ -157,6 +157,4 @@ def _every_second(array: Array, axis: int, start: int) -> Array:
     """After the last of an odd number of cells comes an empty one."""
     pad = [(0, 0)] * array.ndim
     pad[axis] = (0, array.shape[axis] % 2)
-    index = [slice(None)] * array.ndim
-    index[axis] = slice(start, None, 2)
-    return jnp.pad(array, pad)[tuple(index)]
+    return slice_in_dim(jnp.pad(array, pad), start, None, stride=2, axis=axis)

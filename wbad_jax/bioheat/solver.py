@@ -9,11 +9,9 @@ from jaxtyping import Array
 
 from wbad_jax.bioheat import conduction
 from wbad_jax.bioheat.conduction import HeatOperator
-from wbad_jax.bioheat.cut_cells import Cells
+from wbad_jax.bioheat.cut_cells import AXES, Cells
 from wbad_jax.bioheat.multigrid import hierarchy, v_cycle
 from wbad_jax.stages import default_stage
-
-_SPACE = (-3, -2, -1)
 
 
 class NotConvergedError(RuntimeError):
@@ -97,12 +95,12 @@ def _conjugate_gradients(operator, right, tolerance, max_iterations):
     levels = hierarchy(operator)
     stage = default_stage()
     # Of single cells' heat as it is, squares could be below single precision.
-    unit = jnp.max(jnp.abs(right), axis=_SPACE, keepdims=True)
+    unit = jnp.max(jnp.abs(right), axis=AXES, keepdims=True)
     unit = jnp.where(unit == 0, 1.0, unit)
     right = right / unit
 
     def dot(a, b):
-        return jnp.sum(a * b, axis=_SPACE, keepdims=True)
+        return jnp.sum(a * b, axis=AXES, keepdims=True)
 
     scale = dot(right, right)
     limit = tolerance**2 * scale

@@ -20,7 +20,6 @@ from wbad_jax.bioheat.tissue import check_tissue
 from wbad_jax.bioheat.transient import evolve
 from wbad_jax.bioheat.twin import Discretised, View
 
-_MILLIMETRE = 1e-3
 # A ball of fewer cells across is no ball.
 _LEAST_CELLS = 1.5
 
@@ -224,7 +223,7 @@ def _recovery(
     ):
         theta, skin, report = evolve(
             patient.cells, patient.medium, surroundings, theta,
-            spacing=grid.spacing_mm * _MILLIMETRE, step=protocol.step_seconds,
+            spacing=grid.spacing, step=protocol.step_seconds,
             num_steps=steps, keep_every=every,
         )  # fmt: skip
         parts.append(skin)

@@ -138,10 +138,7 @@ def _draw_vessels(rng, breast: Breast, column: float, row: float, settings):
 
 def _fits(twin: Twin, breast: Breast, column: float, row: float, lowest: float) -> bool:
     """Whether the breast is thick enough there for the tumour's lowest point."""
-    u = (column - float(breast.column)) / float(breast.half_width)
-    v = row - float(breast.row)
-    v /= float(breast.upper if v < 0 else breast.lower)
-    inside = 1 - u**2 - v**2
+    inside = 1 - float(anatomy.squared_radius(breast, column, row))
     if inside <= 0:
         return False
     thickness = float(breast.projection) * math.sqrt(inside)

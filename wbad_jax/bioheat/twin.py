@@ -29,7 +29,6 @@ from wbad_jax.bioheat.solver import SolveReport, solve
 from wbad_jax.bioheat.vessels import deposit
 from wbad_jax.stages import default_stage
 
-_MILLIMETRE = 1e-3
 # Half the edge of the square around a tumour in which its effect is solved: eight decay
 # lengths of gland, three beyond nearly all vessels that grow with it. With 96 mm the
 # skin near long vessels is wrong by up to 0.05 degrees.
@@ -189,7 +188,7 @@ def _with_medium(
         cells,
         medium,
         surroundings,
-        spacing=grid.spacing_mm * _MILLIMETRE,
+        spacing=grid.spacing,
     )
     return Discretised(cells, medium, surroundings, balance, height)
 
@@ -204,7 +203,7 @@ def _medium(
         skin=twin.tissues.skin,
         skin_thickness=twin.body.torso.skin / grid.spacing_mm,
         extra_perfusion=vessels,
-        spacing=grid.spacing_mm * _MILLIMETRE,
+        spacing=grid.spacing,
     )
 
 

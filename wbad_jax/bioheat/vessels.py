@@ -134,7 +134,7 @@ def deposit(points: Points, height: Surface, grid: Grid) -> Cells:
         inside = jnp.all(index >= 0, axis=0)
         index = jnp.where(inside, index, depth + rows + columns)
         result = result.at[tuple(index)].add(weight * exchange, mode="drop")
-    return result / (grid.spacing_mm * _MILLIMETRE) ** 3
+    return result / grid.spacing**3
 
 
 def pad_points(parts: list[np.ndarray], size: int) -> np.ndarray:

@@ -5,7 +5,6 @@ training step, so everything after this file works on arrays.
 """
 
 import dataclasses
-import hashlib
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -18,13 +17,13 @@ from absl import logging
 from wbad_jax.data import reading
 from wbad_jax.data.dmr_ir import DmrIr
 from wbad_jax.data.errors import DataError
+from wbad_jax.data.fingerprint import digest
 from wbad_jax.data.simulated import SimulatedThermograms
 
 BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "simulated_thermograms": SimulatedThermograms,
     "dmr_ir": DmrIr,
 }
-_HASH_LENGTH = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -226,7 +225,7 @@ def _changed(config: Any, settings: Mapping[str, Any]) -> Any:
     if inner:
         changes["cohort"] = dataclasses.replace(config.cohort, **inner)
     # Another name, hence another folder: TFDS does not look at the fields of a config.
-    changes["name"] = f"{config.name}-{_digest(repr(sorted(settings.items())))}"
+    changes["name"] = f"{config.name}-{digest(repr(sorted(settings.items())))}"
     return dataclasses.replace(config, **changes)
 
 
@@ -254,8 +253,4 @@ def _folder_state(folder: pathlib.Path) -> str:
             lines.append(
                 f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}"
             )
-    return _digest("\n".join([str(folder.resolve()), *lines]))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+    return digest("\n".join([str(folder.resolve()), *lines]))

@@ -1,7 +1,6 @@
 """TFDS builder of simulated cohorts."""
 
 import dataclasses
-import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -19,11 +18,11 @@ from wbad_jax.bioheat import (
 )
 from wbad_jax.data import examples
 from wbad_jax.data.errors import DataError
+from wbad_jax.data.fingerprint import digest
 from wbad_jax.data.shards import Shard, simulated_shards
 
 # Each cohort draws its patients from a range of seeds of its own.
 SEEDS_PER_COHORT = 1_000_000
-_DIGEST_LENGTH = 12
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -103,7 +102,7 @@ _PAPER = CohortSettings(
     # A module of 128 x 128 detectors, whose noise there is something to denoise in.
     camera=Camera(),
 )
-# Stronger ones in calmer skin: learned in minutes on a laptop.
+# Larger ones in calmer skin: learned in minutes on a laptop.
 _QUICKSTART = dataclasses.replace(
     _PAPER,
     shape=(64, 64),
@@ -188,9 +187,8 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
         """Where the shards of an unfinished simulation are, by all that makes them."""
         config = self._config
         text = repr((config.first_seed, config.window, config.cohort, self.VERSION))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
         root = pathlib.Path(self._data_dir_root)
-        return root / "simulation" / f"{config.name}-{digest}"
+        return root / "simulation" / f"{config.name}-{digest(text)}"
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = examples.twin_features(
