@@ -60,7 +60,7 @@ def gradients_figure(image: np.ndarray, gradients: dict[str, jax.Array]) -> Figu
     axes[0].set_title("image")
     add_colorbar(figure, show(axes[0], image), axes[0], "°C")
     for panel, (mode, gradient) in zip(axes[1:], gradients.items(), strict=True):
-        shown = show(panel, gradient[0], 0.5)
+        shown = show(panel, gradient[0], 1.0)
         panel.set_title(f"gradient, {mode}")
     add_colorbar(figure, shown, axes[1:], "°C")
     return figure

@@ -176,14 +176,14 @@ def draw_sure(output: pathlib.Path) -> Record:
 
 
 def sure_numbers(multiples: np.ndarray, curves: dict[str, Any]) -> Record:
-    """Where the minima lie, and the derivatives at half a sigma."""
-    at_half = int(np.argmin(np.abs(multiples - 0.5)))
+    """Where the minima lie, and the derivatives at a quarter of a sigma."""
+    at_quarter = int(np.argmin(np.abs(multiples - 0.25)))
     best = {name: int(np.argmin(curves[name][0])) for name in ("true", "estimated")}
-    slopes = {name: float(slope[at_half]) for name, (_, slope) in curves.items()}
+    slopes = {name: float(slope[at_quarter]) for name, (_, slope) in curves.items()}
     error = np.abs(curves["estimated"][1] - curves["true"][1])
     return {
         "best_multiple_of_sigma": {n: float(multiples[i]) for n, i in best.items()},
-        "derivative_at_half_sigma": slopes,
+        "derivative_at_quarter_sigma": slopes,
         "least_plain_derivative": float(np.min(curves["textbook"][1])),
         "largest_error_of_derivative": float(error[1:].max()),
         "largest_true_derivative": float(np.abs(curves["true"][1]).max()),

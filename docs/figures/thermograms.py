@@ -48,7 +48,7 @@ BLACK, ORANGE, BLUE, GREEN, PINK = "black", "#E69F00", "#0072B2", "#009E73", "#C
 TEMPERATURES = {
     "cmap": matplotlib.colormaps["inferno"].resampled(64),
     "vmin": 22,
-    "vmax": 35,
+    "vmax": 36,
     "interpolation": "nearest",
 }
 DIFFERENCES = {

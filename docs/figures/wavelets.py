@@ -2,8 +2,8 @@
 
     python -m docs.figures.wavelets --output=docs/images
 
-From the repository root, in a minute on two cores. All images are simulated; seeds are
-fixed, so the figures are the same each time.
+From the repository root, in two minutes on two cores. All images are simulated; seeds
+are fixed, so the figures are the same each time.
 """
 
 import datetime

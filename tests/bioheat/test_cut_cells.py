@@ -154,3 +154,16 @@ def test_volume_grows_with_the_skin_by_its_area():
 
     slope = jax.jit(jax.grad(volume))(9.3)
     assert slope == pytest.approx(4 * np.pi * 9.3**2, rel=0.01)
+
+
+@pytest.mark.usefixtures("enable_x64")
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mirrored_body_has_mirrored_cells(axis):
+    """Faces on which the level is not linear too."""
+    rough = np.random.default_rng(0).normal(size=(7, 6, 8))
+    cells, mirror = jitted_cut(rough), jitted_cut(np.flip(rough, axis))
+    for name in cells._fields:
+        expected = np.flip(getattr(cells, name), axis)
+        if name == "skin_facing" and axis == 0:
+            expected = -expected
+        np.testing.assert_allclose(getattr(mirror, name), expected, atol=1e-12)

@@ -121,3 +121,59 @@ def test_a_ball_of_unknown_volume_is_counted_nearly_right():
     )
     # The ramp is straight: a ball comes out large by order 1 / radius squared.
     assert share.sum() == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.015)
+
+
+def centroid(region, shape):
+    share = np.asarray(compose([region], shape).perfusion) / BLOOD_HEAT - FAT.perfusion
+    place = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    return np.array([(share * axis).sum() / share.sum() for axis in place])
+
+
+def test_a_ball_is_where_it_is_said_to_be():
+    """Of two cells across: slopes to one side only would shift it by 0.06 cells."""
+    rng = np.random.default_rng(0)
+    place = np.meshgrid(*3 * [np.arange(12)], indexing="ij")
+    shifts = []
+    for _ in range(50):
+        centre = rng.uniform(4, 7, 3)
+        level = 1.0 - np.sqrt(
+            sum((axis - c) ** 2 for axis, c in zip(place, centre, strict=True))
+        )
+        shifts.append(
+            centroid(Region(jnp.asarray(level), TUMOUR), level.shape) - centre
+        )
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.02
+    assert np.abs(shifts).max() < 0.2
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_mirrored_tissues_give_the_mirrored_medium(axis):
+    rng = np.random.default_rng(0)
+    place = np.meshgrid(*3 * [np.arange(10)], indexing="ij")
+    level = 3.0 - np.sqrt(
+        sum((x - c) ** 2 for x, c in zip(place, (4.3, 5.2, 3.7), strict=True))
+    )
+    depth = 4.0 - 0.5 * place[1] + rng.normal(0, 0.1, level.shape)
+
+    def made(depth, level):
+        return tissue_medium(
+            jnp.asarray(depth),
+            background=FAT,
+            regions=[Region(jnp.asarray(level), TUMOUR)],
+            skin=SKIN,
+            skin_thickness=0.7,
+            extra_perfusion=0.0,
+            spacing=1e-3,
+        )
+
+    one, mirror = made(depth, level), made(np.flip(depth, axis), np.flip(level, axis))
+    for name in ("perfusion", "heat", "capacity", "skin_resistance"):
+        expected = np.flip(getattr(one, name), axis)
+        np.testing.assert_allclose(getattr(mirror, name), expected, rtol=1e-9)
+    for link in range(3):
+        found = np.asarray(mirror.resistivity[link])
+        expected = np.flip(one.resistivity[link], axis)
+        if link == axis:
+            # From each cell to the next: in the mirror, from the next to each.
+            found, expected = (np.delete(found, -1, axis), np.delete(expected, 0, axis))
+        np.testing.assert_allclose(found, expected, rtol=1e-9)

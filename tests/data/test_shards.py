@@ -223,3 +223,20 @@ def test_cohorts_do_not_take_each_others_shards(simulated_seeds, monkeypatch, tm
     load(tmp_path, field_celsius=0.0)
     assert simulated_seeds == 2 * list(range(first, first + 12))
     assert len(list(tmp_path.rglob("shard-*.npz"))) == 1
+
+
+def test_shards_of_one_name_belong_to_all_that_made_them(tmp_path):
+    """A config that was changed in the source keeps its name."""
+    changes = [
+        {},
+        {"first_seed": 6},
+        {"window": (20.0, 40.0)},
+        {"cohort": bioheat.CohortSettings(field_celsius=0.1)},
+    ]
+    folders = set()
+    for change in changes:
+        values = {"num_patients": 3, "first_seed": 5, **change}
+        config = data.SimulatedThermogramsConfig(name="mine", **values)
+        builder = data.SimulatedThermograms(data_dir=str(tmp_path), config=config)
+        folders.add(builder.simulation_folder)
+    assert len(folders) == len(changes)

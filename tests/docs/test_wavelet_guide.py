@@ -91,7 +91,7 @@ def test_the_tables_quote_what_was_measured():
 def test_the_text_quotes_what_was_measured():
     record = measured()
     noise, passing = record["noise_estimates"], record["passing"]
-    backward, sure = record["backward"], record["sure"]["derivative_at_half_sigma"]
+    backward, sure = record["backward"], record["sure"]["derivative_at_quarter_sigma"]
     modes = [backward[mode] for mode in denoise.BACKWARD_MODES]
     quotes = {
         "The noise level": [

@@ -103,12 +103,18 @@ def _depth(level: Nodes) -> Cells:
 
 
 def _open_share(level: Nodes, axis: int) -> Array:
-    """Share of each face across `axis` with a negative level: two triangles a face."""
+    """Share of each face across `axis` with a negative level.
+
+    Two triangles a face, by either diagonal: by one of them alone, a body and its
+    mirror image would differ.
+    """
     first, second = sorted(set(AXES) - {axis})
     a, b = _lower(level, first), _upper(level, first)
-    corners = [_lower(a, second), _upper(a, second), _lower(b, second)]
-    far = _upper(b, second)
-    return (_triangle(*corners) + _triangle(far, corners[1], corners[2])) / 2
+    c, d = _upper(a, second), _upper(b, second)
+    a, b = _lower(a, second), _lower(b, second)
+    one = _triangle(a, b, c) + _triangle(d, b, c)
+    other = _triangle(b, a, d) + _triangle(c, a, d)
+    return (one + other) / 4
 
 
 def _triangle(a: Array, b: Array, c: Array) -> Array:

@@ -74,7 +74,8 @@ def tissue_medium(
             lambda region, axis=axis: _share_of_link(region.level, axis),
         )
         crossing = jnp.clip(4 * _slope(depth, axis) ** 2, 0.0, 1.0)
-        links.append(1 / (crossing / across + (1 - crossing) * along))
+        within = (along + _following(along, axis)) / 2
+        links.append(1 / (crossing / across + (1 - crossing) * within))
     base = _composed(_resistivity, background, layers, _share_of_cell)
     in_skin = jnp.minimum(depth, skin_thickness) * _resistivity(skin)
     below = jnp.maximum(depth - skin_thickness, 0.0) * inner
@@ -99,16 +100,14 @@ def _composed(value, background: Tissue, regions, share) -> Array:
 
 def _share_of_link(level: Cells, axis: int) -> Cells:
     """Share of the link to the next cell along `axis` with a positive level."""
-    following = jnp.concatenate(
-        [slice_in_dim(level, start, None, axis=axis) for start in (1, -1)], axis
-    )
+    following = _following(level, axis)
     width = jnp.maximum(jnp.abs(following - level), _RAMP)
     return jnp.clip(0.5 + (level + following) / 2 / width, 0.0, 1.0)
 
 
 def _share_of_cell(region: Region) -> Cells:
     """Share of each cell in a region."""
-    extent = sum(jnp.abs(_slope(region.level, axis)) for axis in AXES)
+    extent = sum(_steepness(region.level, axis) for axis in AXES)
     share = jnp.clip(0.5 + region.level / jnp.maximum(extent, 1.0), 0.0, 1.0)
     if region.volume is None:
         return share
@@ -116,11 +115,24 @@ def _share_of_cell(region: Region) -> Cells:
     return share * region.volume / jnp.where(counted > 0, counted, 1.0)
 
 
+def _following(values: Cells, axis: int) -> Cells:
+    """The next cell's value; the last one's own."""
+    parts = [slice_in_dim(values, start, None, axis=axis) for start in (1, -1)]
+    return jnp.concatenate(parts, axis)
+
+
 def _slope(level: Cells, axis: int) -> Cells:
-    """Difference to the next cell; in the last one, that of the one before."""
+    """Change along the link to the next cell."""
     difference = jnp.diff(level, axis=axis)
     last = slice_in_dim(difference, -1, None, axis=axis)
     return jnp.concatenate([difference, last], axis)
+
+
+def _steepness(level: Cells, axis: int) -> Cells:
+    """Mean change along the links to both sides: one side would shift a small ball."""
+    after = jnp.abs(_slope(level, axis))
+    before = [slice_in_dim(after, 0, stop, axis=axis) for stop in (1, -1)]
+    return (jnp.concatenate(before, axis) + after) / 2
 
 
 def _conductivity(tissue: Tissue) -> Array:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from wbad_jax.bioheat import body_shape, conduction, cut_cells
+from wbad_jax.bioheat import body_shape, conduction
 from wbad_jax.bioheat.body_shape import Body, Grid
 from wbad_jax.bioheat.conduction import (
     HeatBalance,
@@ -22,7 +22,7 @@ from wbad_jax.bioheat.conduction import (
     Surface,
     Surroundings,
 )
-from wbad_jax.bioheat.cut_cells import Cells, CutCells
+from wbad_jax.bioheat.cut_cells import Cells, CutCells, cut_cells
 from wbad_jax.bioheat.medium import Region, tissue_medium
 from wbad_jax.bioheat.patient import Tumour, Twin
 from wbad_jax.bioheat.solver import SolveReport, solve
@@ -79,7 +79,7 @@ def discretise(twin: Twin, grid: Grid) -> Discretised:
     """
     stage = default_stage()
     level = stage(_skin_level_in_cells, twin.body, grid=grid)
-    cells = stage(cut_cells.cut_cells, level)
+    cells = stage(cut_cells, level)
     height = cells.volume.sum(axis=-3) * grid.spacing_mm
     return _with_medium(twin, grid, cells, height, tumour=None)
 
