@@ -44,18 +44,15 @@ class Fold:
 
 
 def default_data_dir() -> pathlib.Path:
-    """Where prepared data sets are kept if a command is not told."""
+    """Where prepared data sets are kept if the user names no place."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "wbad_jax" / "data"
 
 
 def load(config: Config) -> Dataset:
     """Load the data set of an experiment, preparing it on first use."""
-    return data.load(
-        config.data.builder,
-        config.data.data_dir or default_data_dir(),
-        config.data.manual_dir,
-    )
+    data_dir = config.data.data_dir or default_data_dir()
+    return data.load(config.data.builder, data_dir, config.data.manual_dir)
 
 
 def make_folds(config: Config, dataset: Dataset) -> list[Fold]:
@@ -97,7 +94,7 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     train, test = factual(part["train"]), factual(part["test"])
     if config.data.train_on_twins:
         train = with_twins(part["train"], train)
-    each = len(train) // len(np.unique(dataset.patient_ids[train]))
+    each = _examples_of_a_patient(dataset, train)
     if config.training.batch_size < 1 or config.training.batch_size % each:
         raise ConfigError(
             f"training.batch_size must be a multiple of {each}, the number of examples "
@@ -120,6 +117,19 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     )
 
 
+def _examples_of_a_patient(dataset: Dataset, rows: np.ndarray) -> int:
+    """How many examples each patient has among `rows`: as many as any other."""
+    patients, counts = np.unique(dataset.patient_ids[rows], return_counts=True)
+    most, least = counts.argmax(), counts.argmin()
+    if counts[most] != counts[least]:
+        raise data.DataError(
+            f"{dataset.name}: training needs as many examples of each patient, but "
+            f"patient {patients[most]} has {counts[most]} and patient "
+            f"{patients[least]} has {counts[least]}."
+        )
+    return int(counts[most])
+
+
 def make_budgets(config: Config, dataset: Dataset) -> dict[str, float]:
     """Linf and L2 radius in pixel units.
 
@@ -133,12 +143,12 @@ def make_budgets(config: Config, dataset: Dataset) -> dict[str, float]:
 
 
 def _lesion_norm_ratio(dataset: Dataset) -> float | None:
-    """Median of |s|_2 / |s|_inf over patients, s = difference of the twins."""
+    """Median of |s|_2 / |s|_inf, s = difference of the twins of a patient and frame."""
     order = np.lexsort((dataset.labels, dataset.frames, dataset.patient_ids))
-    ids, labels = dataset.patient_ids[order], dataset.labels[order]
-    frames = dataset.frames[order]
-    same = (ids[1:] == ids[:-1]) & (frames[1:] == frames[:-1])
-    first = np.flatnonzero(same & (labels[1:] != labels[:-1]))
+    times = np.stack([dataset.patient_ids, dataset.frames], axis=1)[order]
+    labels = dataset.labels[order]
+    same_time = (times[1:] == times[:-1]).all(axis=1)
+    first = np.flatnonzero(same_time & (labels[1:] != labels[:-1]))
     if not len(first):
         return None
     difference = dataset.images[order[first + 1]] - dataset.images[order[first]]
@@ -149,14 +159,23 @@ def _lesion_norm_ratio(dataset: Dataset) -> float | None:
 
 
 def _balanced(dataset: Dataset, rows: np.ndarray, limit: int | None) -> np.ndarray:
-    """The first `limit` rows, classes alternating, so that a few hold both."""
+    """Patients with at most `limit` examples together, but one of each class at least.
+
+    The classes alternate, and no patient is there in part.
+    """
     if limit is None or len(rows) <= limit:
         return rows
-    labels = dataset.labels[rows]
-    rank = np.zeros(len(rows), int)
+    patients, first, counts = np.unique(
+        dataset.patient_ids[rows], return_index=True, return_counts=True
+    )
+    labels = dataset.labels[rows[first]]
+    rank = np.zeros(len(patients), int)
     for label in np.unique(labels):
         rank[labels == label] = np.arange((labels == label).sum())
-    return np.sort(rows[np.argsort(rank, kind="stable")[:limit]])
+    order = np.argsort(rank, kind="stable")
+    kept = np.cumsum(counts[order]) <= limit
+    kept[: len(np.unique(labels))] = True
+    return rows[np.isin(dataset.patient_ids[rows], patients[order[kept]])]
 
 
 def examples_of(dataset: Dataset) -> Examples:

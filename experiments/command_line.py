@@ -1,4 +1,4 @@
-"""What all commands share: the --config flag, and errors without tracebacks."""
+"""What commands share: the --config flag, and errors without tracebacks."""
 
 import sys
 from collections.abc import Callable, Sequence

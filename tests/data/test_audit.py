@@ -4,23 +4,27 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from wbad_jax.data import audit, errors, pipeline
+from wbad_jax.data import audit, errors
+from wbad_jax.data.dataset import Dataset
 
 
 @pytest.fixture
 def dataset():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200).astype(np.int32)
-    return pipeline.Dataset(
-        images=rng.uniform(0, 1, (200, 2, 2, 1)).astype(np.float32),
-        masks=np.tile([[[True], [False]]], (200, 2, 1, 1)),
+    return Dataset(
+        images=np.zeros((200, 2, 2, 1), np.float32),
+        masks=np.ones((200, 2, 2, 1), bool),
         labels=labels,
         patient_ids=np.arange(200),
+        patient_seeds=np.arange(200),
+        frames=np.zeros(200, np.int32),
+        seconds=np.zeros(200, np.float32),
         example_ids=np.arange(200).astype(str),
         factual=np.ones(200, bool),
         background_celsius=(22 + labels + rng.normal(0, 0.3, 200)).astype(np.float32),
         noise_celsius=rng.normal(0.05, 0.01, 200).astype(np.float32),
-        frames=np.zeros(200, np.int32),
+        parameters={},
         window=(22.0, 38.0),
         name="test",
         version="1.0.0",
@@ -38,16 +42,26 @@ def test_finds_the_leak_and_only_it(dataset):
     assert areas["background_temperature"] > 0.95
     assert 0.3 < areas["noise_level"] < 0.7
     assert 0.3 < areas["patient_number"] < 0.7
-    assert 0.3 < areas["mean_temperature"] < 0.7
+    assert areas["mean_temperature"] == 0.5  # all images are alike
 
 
-def test_mean_temperature_is_of_the_body_alone(dataset):
-    images = np.where(dataset.masks, dataset.labels[:, None, None, None], 7.0)
-    told = dataclasses.replace(dataset, images=images.astype(np.float32))
-    mean = audit.BASELINE_FEATURES["mean_temperature"](told)
-    np.testing.assert_allclose(mean, dataset.labels)
-    nobody = dataclasses.replace(told, masks=np.zeros_like(told.masks))
-    assert not audit.BASELINE_FEATURES["mean_temperature"](nobody).any()
+def test_mean_temperature_is_that_of_the_body(dataset):
+    rng = np.random.default_rng(1)
+    images = rng.uniform(size=(200, 2, 2, 1)).astype(np.float32)
+    masks = np.ones((200, 2, 2, 1), bool)
+    masks[:, 0, 0] = False
+    dataset = dataclasses.replace(dataset, images=images, masks=masks)
+    expected = [
+        22 + 16 * image[mask].mean() for image, mask in zip(images, masks, strict=True)
+    ]
+    np.testing.assert_allclose(audit.mean_celsius(dataset), expected, rtol=1e-6)
+    warm = dataclasses.replace(
+        dataset, images=images / 2 + dataset.labels[:, None, None, None] / 2
+    )
+    scores = audit.baseline_scores(
+        warm, np.arange(100), np.arange(100, 200), "mean_temperature"
+    )
+    assert metrics.roc_auc_score(dataset.labels[100:], scores) > 0.95
 
 
 def test_rejects_unknown_features_and_one_class(dataset):

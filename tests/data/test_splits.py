@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wbad_jax.data import errors, pipeline, splits
+from wbad_jax.data import DataError, SimulatedThermograms, errors, splits
+from wbad_jax.data.dataset import Dataset
 
 FRACTIONS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -17,16 +20,19 @@ def make_dataset(has_tumour, twins=True):
     factual = labels == np.repeat(has_tumour, 2)
     keep = np.ones(2 * num, bool) if twins else factual
     count = int(keep.sum())
-    return pipeline.Dataset(
+    return Dataset(
         images=np.zeros((count, 4, 4, 1), np.float32),
         masks=np.ones((count, 4, 4, 1), bool),
         labels=labels[keep].astype(np.int32),
         patient_ids=patients[keep],
+        patient_seeds=np.full(count, -1),
+        frames=np.zeros(count, np.int32),
+        seconds=np.zeros(count, np.float32),
         example_ids=np.array([f"e{i}" for i in range(count)]),
         factual=factual[keep],
         background_celsius=np.zeros(count, np.float32),
         noise_celsius=np.zeros(count, np.float32),
-        frames=np.zeros(count, np.int32),
+        parameters={},
         window=(22.0, 38.0),
         name="test",
         version="1.0.0",
@@ -130,3 +136,59 @@ def test_rejects_a_patient_without_a_factual_example():
     dataset.factual[:2] = False
     with pytest.raises(errors.DataError, match="Patient 0 has no factual example"):
         splits.split_by_patient(dataset, FRACTIONS, 0)
+
+
+def with_frames(dataset, num_frames):
+    """Each example once more for every further frame."""
+    rows = np.repeat(np.arange(len(dataset)), num_frames)
+    frames = np.tile(np.arange(num_frames, dtype=np.int32), len(dataset))
+    return dataclasses.replace(dataset.subset(rows), frames=frames)
+
+
+def test_frames_of_a_patient_stay_together():
+    dataset = with_frames(make_dataset([False, True] * 20), 3)
+    parts = splits.split_by_patient(dataset, FRACTIONS, 0)
+    patients = [set(dataset.patient_ids[part]) for part in parts.values()]
+    assert sum(map(len, patients)) == 40
+    assert sum(map(len, parts.values())) == 40 * 2 * 3
+
+
+def test_patients_are_counted_not_their_frames():
+    dataset = with_frames(make_dataset([False, True] * 5), 3)
+    with pytest.raises(errors.DataError, match="'test' has 0 patients"):
+        splits.split_by_patient(dataset, {"train": 0.99, "test": 0.01}, 0)
+    few = with_frames(make_dataset([False] * 20 + [True] * 2), 3)
+    with pytest.raises(errors.DataError, match="has 4 patients but none of class 1"):
+        splits.split_by_patient(few, {"train": 0.8, "test": 0.2}, 0)
+
+
+def named(dataset, name, seeds=None):
+    seeds = dataset.patient_seeds if seeds is None else seeds
+    return dataclasses.replace(dataset, name=name, patient_seeds=seeds)
+
+
+def test_disjoint_cohorts_by_seed():
+    config = SimulatedThermograms.BUILDER_CONFIGS[0]
+    few = make_dataset([False, True])
+    ours = named(few, "ours", np.repeat([5, 6], 2))
+    theirs = named(few, "theirs", np.repeat([7, 8], 2))
+    # Numbers within a cohort name nobody.
+    splits.check_disjoint(ours, theirs, config)
+    with pytest.raises(DataError, match="ours and theirs must .*1 in common.* 6"):
+        splits.check_disjoint(ours, named(theirs, "theirs", np.repeat([6, 7], 2)))
+    last = config.seeds[-1]
+    inside = named(ours, "ours", np.repeat([5, last], 2))
+    with pytest.raises(DataError, match=f"paper and ours .* {last}"):
+        splits.check_disjoint(config, theirs, inside)
+    after = named(ours, "ours", np.repeat([5, last + 1], 2))
+    splits.check_disjoint(config, after)
+
+
+def test_disjoint_real_sets_by_builder_and_number():
+    few = make_dataset([False, True] * 3)
+    real, other = named(few, "dmr_ir/frontal"), named(few, "elsewhere/frontal")
+    splits.check_disjoint(real, other, SimulatedThermograms.BUILDER_CONFIGS[0])
+    first, rest = real.subset(np.arange(6)), real.subset(np.arange(6, 12))
+    splits.check_disjoint(first, rest)
+    with pytest.raises(DataError, match="6 in common"):
+        splits.check_disjoint(real, dataclasses.replace(real, name="dmr_ir/other"))

@@ -13,9 +13,15 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
-    """Where prepared data sets are kept for this session."""
-    return tmp_path_factory.mktemp("data")
+def cache_home(tmp_path_factory):
+    """Cache folder of the commands of this session."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def data_dir(cache_home):
+    """Where prepared data sets are kept: once for functions and commands."""
+    return cache_home / "wbad_jax" / "data"
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def smoke_config(data_dir, monkeypatch):
 
 
 @pytest.fixture
-def command(data_dir):
+def command(cache_home):
     """Start `python -m experiments.NAME` with arguments, in the background."""
     started = []
 
@@ -41,7 +47,7 @@ def command(data_dir):
         process = subprocess.Popen(
             [sys.executable, "-m", f"experiments.{name}", *arguments],
             cwd=ROOT,
-            env={**os.environ, "XDG_CACHE_HOME": str(data_dir)},
+            env={**os.environ, "XDG_CACHE_HOME": str(cache_home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

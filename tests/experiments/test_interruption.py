@@ -32,7 +32,7 @@ def uninterrupted(data_dir, tmp_path_factory):
         config.arm[arm].num_steps = STEPS
     config.training.log_every = 1
     config.evaluation.attacks = ("fgsm",)
-    config.data.data_dir = str(data_dir / "wbad_jax" / "data")
+    config.data.data_dir = str(data_dir)
     train_and_evaluate(config.lock(), workdir)
     return digests(workdir)
 

@@ -5,15 +5,13 @@ as a data source.
 """
 
 from wbad_jax.data.audit import BASELINE_FEATURES, baseline_scores
+from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.dmr_ir import DmrIr, DmrIrConfig
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.pipeline import BUILDERS, Dataset, find_builder, load, prepare
-from wbad_jax.data.simulated import (
-    SimulatedThermograms,
-    SimulatedThermogramsConfig,
-    check_disjoint,
-)
-from wbad_jax.data.splits import patient_folds, split_by_patient
+from wbad_jax.data.pipeline import BUILDERS, find_builder, load, prepare
+from wbad_jax.data.reading import read_examples, read_index
+from wbad_jax.data.simulated import SimulatedThermograms, SimulatedThermogramsConfig
+from wbad_jax.data.splits import check_disjoint, patient_folds, split_by_patient
 from wbad_jax.data.statistics import compare, thermogram_statistics
 
 __all__ = [
@@ -32,6 +30,8 @@ __all__ = [
     "load",
     "patient_folds",
     "prepare",
+    "read_examples",
+    "read_index",
     "split_by_patient",
     "thermogram_statistics",
 ]

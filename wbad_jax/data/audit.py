@@ -10,22 +10,28 @@ from collections.abc import Callable
 import numpy as np
 from sklearn import linear_model, pipeline, preprocessing
 
+from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.pipeline import Dataset
 
 
-def _mean_temperature(dataset: Dataset) -> np.ndarray:
-    """Of the body, in units of the window."""
-    inside = dataset.masks.astype(np.float32)
-    axes = (1, 2, 3)
-    return (dataset.images * inside).sum(axes) / np.maximum(inside.sum(axes), 1.0)
+def mean_celsius(dataset: Dataset) -> np.ndarray:
+    """Mean temperature of each body, `[examples]` float64, degrees Celsius.
+
+    Args:
+        dataset: Any; images of one channel.
+    """
+    low, high = dataset.window
+    fraction = np.mean(
+        dataset.images, axis=(1, 2, 3), where=dataset.masks, dtype=np.float64
+    )
+    return low + (high - low) * np.asarray(fraction)
 
 
 BASELINE_FEATURES: dict[str, Callable[[Dataset], np.ndarray]] = {
     "patient_number": lambda dataset: dataset.patient_ids,
     "background_temperature": lambda dataset: dataset.background_celsius,
     "noise_level": lambda dataset: dataset.noise_celsius,
-    "mean_temperature": _mean_temperature,
+    "mean_temperature": mean_celsius,
 }
 
 

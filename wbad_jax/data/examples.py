@@ -1,10 +1,10 @@
 """What one stored example holds, and how it is made from a temperature image.
 
-Real thermograms are one image an example, simulated ones two: both states of a patient.
-After loading they look the same.
+A real example is one image. A simulated one holds both twins of a patient, which share
+all else; `reading` makes two examples of it, the same from there on as real ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,52 +25,67 @@ _OUTLINE_PIXELS = 2
 
 
 def example_features(height: int, width: int) -> dict[str, Any]:
-    """TFDS features of one example.
+    """TFDS features of one real example.
 
     `image` is uint16 with 65535 the upper end of the window: a 16 degree window keeps
     0.00024 degrees, far below camera noise, at half the bytes of float32.
     """
-    image = {"shape": (height, width, 1), "encoding": tfds.features.Encoding.BYTES}
     return {
-        "image": tfds.features.Tensor(dtype=np.uint16, **image),
-        "mask": tfds.features.Tensor(dtype=np.uint8, **image),
+        "image": _pixels(np.uint16, height, width),
+        "factual": tfds.features.Scalar(np.bool_),
+        **_shared_features(height, width),
+    }
+
+
+def twin_features(
+    height: int, width: int, parameter_names: Iterable[str]
+) -> dict[str, Any]:
+    """TFDS features of one simulated example: a patient at one time, as both twins.
+
+    `label` names the twin that is factual, whose background and noise are stored.
+
+    Args:
+        height: Pixels.
+        width: Pixels.
+        parameter_names: Of what a patient is made from.
+    """
+    scalar = tfds.features.Scalar
+    return {
+        "healthy_image": _pixels(np.uint16, height, width),
+        "tumour_image": _pixels(np.uint16, height, width),
+        "patient_seed": scalar(np.int64),
+        "view": tfds.features.Text(),
+        "frame": scalar(np.int32),
+        "seconds": scalar(np.float32),
+        "parameters": {name: scalar(np.float32) for name in parameter_names},
+        **_shared_features(height, width),
+    }
+
+
+def _shared_features(height: int, width: int) -> dict[str, Any]:
+    return {
+        "mask": _pixels(np.uint8, height, width),
         "label": tfds.features.ClassLabel(names=LABEL_NAMES),
         "patient_id": tfds.features.Scalar(np.int64),
         "example_id": tfds.features.Text(),
-        "factual": tfds.features.Scalar(np.bool_),
         "background_celsius": tfds.features.Scalar(np.float32),
         "noise_celsius": tfds.features.Scalar(np.float32),
     }
 
 
-def twin_features(
-    height: int, width: int, parameter_names: Sequence[str]
-) -> dict[str, Any]:
-    """TFDS features of one picture of a simulated patient, in both states."""
-    features = example_features(height, width)
-    image = features.pop("image")
-    del features["factual"]
-    return {
-        **features,
-        "healthy_image": image,
-        "tumour_image": image,
-        "patient_seed": tfds.features.Scalar(np.int64),
-        "view": tfds.features.Text(),
-        "frame": tfds.features.Scalar(np.int32),
-        "seconds": tfds.features.Scalar(np.float32),
-        "parameters": {
-            name: tfds.features.Scalar(np.float32) for name in parameter_names
-        },
-    }
+def _pixels(dtype: Any, height: int, width: int) -> tfds.features.Tensor:
+    return tfds.features.Tensor(
+        shape=(height, width, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
+    )
 
 
 def image_features(
     celsius: np.ndarray, mask: np.ndarray, window: tuple[float, float]
 ) -> dict[str, np.ndarray]:
-    """Windows, masks and quantises one image.
+    """Windows, masks and quantises images of one body.
 
     Args:
-        celsius: `[height, width]`.
+        celsius: `[..., height, width]`.
         mask: Pixels to keep, `[height, width]` bool; the rest becomes the middle of
             the window, a constant near skin temperature: at the lower end the outline
             would be the strongest edge of every image by far, and a network with
@@ -78,7 +93,7 @@ def image_features(
         window: Lowest and highest temperature, degrees Celsius.
 
     Returns:
-        `image`, `[height, width, 1]` uint16.
+        `image`, `[..., height, width, 1]` uint16.
     """
     fraction = np.where(mask, camera.to_window(celsius, window), OUTSIDE)
     return {"image": camera.quantise(fraction)[..., None]}

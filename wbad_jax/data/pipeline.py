@@ -1,80 +1,24 @@
-"""Prepares a data set once, then reads it into memory.
+"""Prepares a data set once, then reads it into memory."""
 
-The sets are small (the largest is 60 MB as float32), and decoding is slower than any
-training step, so everything after this file works on arrays.
-"""
-
-import dataclasses
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
-from wbad_jax.data import reading
+from wbad_jax.data.config_changes import change_config
+from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.dmr_ir import DmrIr
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.fingerprint import digest
+from wbad_jax.data.fingerprint import fingerprint
+from wbad_jax.data.reading import read_examples
+from wbad_jax.data.shards import disk_errors
 from wbad_jax.data.simulated import SimulatedThermograms
 
 BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "simulated_thermograms": SimulatedThermograms,
     "dmr_ir": DmrIr,
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A data set in memory, ordered by patient and label.
-
-    Attributes:
-        images: `[examples, height, width, channels]` float32 in [0, 1].
-        masks: `[examples, height, width, 1]` bool, the body.
-        labels: `[examples]` int32, 0 = healthy, 1 = tumour.
-        patient_ids: `[examples]` int64.
-        example_ids: `[examples]` str.
-        factual: `[examples]` bool; False for the twin in the state that its patient is
-            not in. Training and testing on "patients" use factual examples only.
-        background_celsius: `[examples]` float32, see `examples.measure_scalars`.
-        noise_celsius: `[examples]` float32, likewise.
-        frames: `[examples]` int32, number of the picture within its series, 0 for all
-            that are no series.
-        window: Temperatures mapped to 0 and 1, degrees Celsius.
-        name: Builder and config, "dmr_ir/frontal".
-        version: Of the builder.
-        parameters: What was drawn for the patient of each example, by name; empty for
-            real thermograms.
-    """
-
-    images: np.ndarray
-    masks: np.ndarray
-    labels: np.ndarray
-    patient_ids: np.ndarray
-    example_ids: np.ndarray
-    factual: np.ndarray
-    background_celsius: np.ndarray
-    noise_celsius: np.ndarray
-    frames: np.ndarray
-    window: tuple[float, float]
-    name: str
-    version: str
-    parameters: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def subset(self, indices: np.ndarray) -> "Dataset":
-        """The examples at `indices` (integers or a bool mask), in that order."""
-        arrays = {
-            field.name: getattr(self, field.name)[indices]
-            for field in dataclasses.fields(self)
-            if isinstance(getattr(self, field.name), np.ndarray)
-        }
-        parameters = {name: values[indices] for name, values in self.parameters.items()}
-        return dataclasses.replace(self, **arrays, parameters=parameters)
 
 
 def load(
@@ -84,12 +28,40 @@ def load(
     *,
     settings: Mapping[str, Any] | None = None,
     twins: bool = True,
-    workers: int = 2,
 ) -> Dataset:
     """Loads a data set, preparing it on the first call.
 
+    Args:
+        builder_name: See `prepare`.
+        data_dir: Likewise.
+        manual_dir: Likewise.
+        settings: Likewise.
+        twins: Whether to read both twins of simulated patients; False reads the
+            factual one, at half the memory.
+
+    Returns:
+        All examples.
+
+    Raises:
+        DataError: See `prepare`.
+    """
+    builder = prepare(builder_name, data_dir, manual_dir, settings=settings)
+    return read_examples(builder, twins=twins)
+
+
+def prepare(
+    builder_name: str,
+    data_dir: str | pathlib.Path,
+    manual_dir: str | pathlib.Path | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    workers: int = 2,
+) -> tfds.core.DatasetBuilder:
+    """Writes a data set to disk, unless that has been done before.
+
     A preparation that was interrupted leaves nothing behind that a later call would
-    read: files are written to another folder, which is renamed at the end.
+    take for whole: files are written to another folder, which is renamed at the end.
+    Simulated patients that were finished are not simulated again.
 
     Args:
         builder_name: "simulated_thermograms/quickstart", or "dmr_ir" for the builder's
@@ -97,82 +69,39 @@ def load(
         data_dir: Prepared sets are kept below it.
         manual_dir: Folder of the user's files, for builders that need one. A prepared
             copy belongs to one state of it: names, sizes and times of the files.
-        settings: Fields of the builder's config to change; the result is kept apart
-            from that of the unchanged config. For simulated cohorts also those of
-            `bioheat.CohortSettings`.
-        twins: Whether to read the state that a simulated patient is not in, too; half
-            the memory without.
-        workers: Patients simulated at a time; they do not depend on it.
+        settings: Fields of the builder's config to change, also those of the config's
+            own settings: `{"num_patients": 10, "shape": (64, 64), "tumours": {"prior":
+            "weak"}}`. The result is kept apart from that of the unchanged config.
+        workers: Patients simulated at the same time.
 
     Returns:
-        All examples.
+        The builder, to be read with `read_examples`.
 
     Raises:
-        DataError: If the name or a setting is unknown, `manual_dir` is needed or
-            missing, or a file in it breaks a rule.
+        DataError: If the name or a setting is unknown or impossible, `manual_dir` is
+            needed or missing, a file in it breaks a rule, or `data_dir` cannot be
+            written.
     """
     builder_class, config = find_builder(builder_name, settings or {})
     root = pathlib.Path(data_dir)
     if builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
         folder = _check_manual_dir(builder_class, manual_dir)
         root = root / f"from-{_folder_state(folder)}"
-    if workers < 1:
-        raise DataError(f"workers must be >= 1, got {workers}.")
-    builder = _build(builder_class, root, config)
-    if isinstance(builder, SimulatedThermograms):
-        builder.workers = workers
-    prepare(builder, manual_dir)
-    arrays = reading.read(builder, twins=twins)
-    return Dataset(
-        **arrays,
-        window=tuple(config.window),
-        name=f"{builder.name}/{config.name}",
-        version=str(builder.version),
+    builder = builder_class(
+        data_dir=str(root), config=config, file_format="array_record"
     )
-
-
-def _build(builder_class: Any, root: pathlib.Path, config: Any) -> Any:
-    """Makes a builder, without the long warning of TFDS about a changed config."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        return builder_class(
-            data_dir=str(root), config=config, file_format="array_record"
-        )
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def prepare(
-    builder: tfds.core.GeneratorBasedBuilder,
-    manual_dir: str | pathlib.Path | None = None,
-) -> None:
-    """Writes a data set to disk unless it is there.
-
-    Args:
-        builder: Of the data set.
-        manual_dir: Folder of the user's files, for builders that need one.
-
-    Raises:
-        DataError: If a folder cannot be written, or a file breaks a rule.
-    """
-    if pathlib.Path(builder.data_dir).is_dir():
-        return
-    config: Any = builder.builder_config
-    name = f"{builder.name}/{config.name}"
-    print(f"Preparing {name} {builder.version} in {builder.data_dir}")
-    # The builders have a bar of their own, which three more would overwrite.
-    tfds.disable_progress_bar()
-    try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
-    except OSError as error:
-        raise DataError(
-            f"{builder.data_dir}: the data set cannot be prepared: {error}"
-        ) from error
+    if not pathlib.Path(builder.data_dir).is_dir():
+        name = f"{builder.name}/{config.name}"
+        print(f"Preparing {name} {builder.version} in {builder.data_dir}", flush=True)
+        if isinstance(builder, SimulatedThermograms):
+            builder.workers = workers
+        with disk_errors(root):
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+            )
     if isinstance(builder, SimulatedThermograms):
-        shutil.rmtree(builder.simulation_folder, ignore_errors=True)
+        builder.simulation.remove()
+    return builder
 
 
 def find_builder(
@@ -181,7 +110,7 @@ def find_builder(
     """Looks up a builder and its config.
 
     Args:
-        builder_name: As in `load`.
+        builder_name: As in `prepare`.
         settings: Likewise.
 
     Returns:
@@ -200,33 +129,12 @@ def find_builder(
             f"Unknown config {config_name!r} of {name}. Known: {', '.join(configs)}."
         )
     config = configs[config_name]
-    if not settings:
+    changed = change_config(config, settings)
+    if changed == config:
         return BUILDERS[name], config
-    try:
-        return BUILDERS[name], _changed(config, settings)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{builder_name}: {error}") from error
-
-
-def _changed(config: Any, settings: Mapping[str, Any]) -> Any:
-    """A config with some fields replaced, of its cohort too, under another name."""
-    known = {field.name for field in dataclasses.fields(config)} - {"name", "cohort"}
-    known_of_cohort = set()
-    if hasattr(config, "cohort"):
-        known_of_cohort = {field.name for field in dataclasses.fields(config.cohort)}
-    unknown = sorted(settings.keys() - known - known_of_cohort)
-    if unknown:
-        raise DataError(
-            f"unknown setting {unknown[0]!r}. Known: "
-            f"{', '.join(sorted(known | known_of_cohort))}."
-        )
-    changes = {key: value for key, value in settings.items() if key in known}
-    inner = {key: value for key, value in settings.items() if key in known_of_cohort}
-    if inner:
-        changes["cohort"] = dataclasses.replace(config.cohort, **inner)
-    # Another name, hence another folder: TFDS does not look at the fields of a config.
-    changes["name"] = f"{config.name}-{digest(repr(sorted(settings.items())))}"
-    return dataclasses.replace(config, **changes)
+    # Another name, hence another folder: TFDS does not look at the fields.
+    changed.name = f"{config_name}-{fingerprint(changed)}"
+    return BUILDERS[name], changed
 
 
 def _check_manual_dir(
@@ -253,4 +161,4 @@ def _folder_state(folder: pathlib.Path) -> str:
             lines.append(
                 f"{path.relative_to(folder)} {stat.st_size} {stat.st_mtime_ns}"
             )
-    return digest("\n".join([str(folder.resolve()), *lines]))
+    return fingerprint([str(folder.resolve()), *lines])

@@ -1,137 +1,156 @@
-"""Simulated patients on disk, some at a time, so that long simulations resume.
+"""Files of some dozens of simulated patients, their images ready to be stored.
 
-A shard holds consecutive patients in plain arrays. It is written under another name and
-renamed, so a shard that exists is whole; one that does not fit is simulated anew.
+Arrays only, nothing pickled: reading such a file runs no code that is in it.
 """
 
+import contextlib
+import io
+import math
 import os
 import pathlib
-import zipfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from wbad_jax import bioheat
+from wbad_jax.bioheat import Patient
 from wbad_jax.data import examples
 from wbad_jax.data.errors import DataError
 
-PATIENTS_PER_SHARD = 50
-Shard = dict[str, np.ndarray]
+
+class Shard(NamedTuple):
+    """Patients of consecutive seeds.
+
+    Attributes:
+        seeds: `[patients]` int64.
+        has_tumour: `[patients]` bool.
+        healthy: Images as stored, `[patients, frames, height, width, 1]` uint16.
+        tumour: Likewise, of the twins with the tumour.
+        masks: `[patients, height, width, 1]` uint8, 1 on the body.
+        seconds: Time of each frame, `[patients, frames]` float32.
+        background_celsius: Of the factual images, `[patients, frames]` float32.
+        noise_celsius: Likewise.
+        parameters: `[patients, len(bioheat.PARAMETER_NAMES)]` float32.
+    """
+
+    seeds: np.ndarray
+    has_tumour: np.ndarray
+    healthy: np.ndarray
+    tumour: np.ndarray
+    masks: np.ndarray
+    seconds: np.ndarray
+    background_celsius: np.ndarray
+    noise_celsius: np.ndarray
+    parameters: np.ndarray
 
 
-def simulated_shards(
-    folder: pathlib.Path,
-    *,
-    seeds: range,
-    settings: bioheat.CohortSettings,
-    window: tuple[float, float],
-    workers: int = 2,
-) -> Iterator[Shard]:
-    """Yields all shards of a cohort in order, simulating those that are missing.
+def make_shard(patients: Sequence[Patient], window: tuple[float, float]) -> Shard:
+    """Turns temperatures into what is stored.
 
     Args:
-        folder: Of this cohort alone; created.
-        seeds: Of the patients.
-        settings: Of the cohort.
-        window: Temperatures of pixel values 0 and 1, degrees Celsius.
-        workers: Patients simulated at a time.
+        patients: At least one.
+        window: Temperatures mapped to 0 and 1, degrees Celsius.
+    """
+    rows = [_make_row(patient, window) for patient in patients]
+    return Shard(*(np.stack(column) for column in zip(*rows, strict=True)))
 
-    Yields:
-        Arrays with a first axis of patients: `seeds`, `has_tumour`, `masks`, the images
-        `healthy` and `tumour` `[patients, frames, height, width]` uint16, `background`
-        and `noise` `[patients, frames]` of the factual images, `seconds`, and
-        `parameters` in the order of `bioheat.PARAMETER_NAMES`.
+
+def _make_row(patient: Patient, window: tuple[float, float]) -> Shard:
+    mask, twins = patient.mask, (patient.healthy_celsius, patient.tumour_celsius)
+    images = [examples.image_features(x, mask, window)["image"] for x in twins]
+    # What the room and the noise tell is that of the exposure that was taken.
+    factual = twins[patient.has_tumour]
+    scalars = [examples.measure_scalars(frame, mask) for frame in factual]
+    parameters = [patient.parameters[name] for name in bioheat.PARAMETER_NAMES]
+    return Shard(
+        seeds=np.array(patient.seed, np.int64),
+        has_tumour=np.array(patient.has_tumour),
+        healthy=images[0],
+        tumour=images[1],
+        masks=mask[..., None].astype(np.uint8),
+        seconds=np.asarray(patient.seconds, np.float32),
+        background_celsius=np.array([s["background_celsius"] for s in scalars]),
+        noise_celsius=np.array([s["noise_celsius"] for s in scalars]),
+        parameters=np.array(parameters, np.float32),
+    )
+
+
+def write_shard(path: pathlib.Path, shard: Shard) -> None:
+    """Writes a file that is there as a whole or not at all.
 
     Raises:
-        DataError: If a shard cannot be written.
+        DataError: If the disk refuses.
     """
-    parts = [
-        seeds[start : start + PATIENTS_PER_SHARD]
-        for start in range(0, len(seeds), PATIENTS_PER_SHARD)
-    ]
-    paths = [folder / f"shard-{index:05d}.npz" for index in range(len(parts))]
-    done = sum(
-        len(part) for part, path in zip(parts, paths, strict=True) if path.exists()
-    )
-    if done:
-        print(f"Resuming: {done} of {len(seeds)} patients are in {folder}")
-    with tqdm(
-        total=len(seeds), desc="Simulating", unit="patient", mininterval=1.0
-    ) as bar:
-        for part, path in zip(parts, paths, strict=True):
-            shard = _read(path, part, settings)
-            if shard is None:
-                patients = bioheat.simulate(part, settings, workers=workers)
-                shard = _pack(patients, settings, window, bar)
-                _write(path, shard)
-            else:
-                bar.update(len(part))
-            yield shard
+    arrays: dict[str, Any] = {**shard._asdict(), "masks": np.packbits(shard.masks)}
+    temporary = path.with_suffix(".part")
+    with disk_errors(path):
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
 
 
-def _pack(patients, settings, window: tuple[float, float], bar: tqdm) -> Shard:
-    """Windows, masks and quantises the images of patients."""
-    rows: list[dict[str, Any]] = []
-    for patient in patients:
-        factual = (
-            patient.tumour_celsius if patient.has_tumour else patient.healthy_celsius
-        )
-        scalars = [examples.measure_scalars(frame, patient.mask) for frame in factual]
-        rows.append(
-            {
-                "seeds": patient.seed,
-                "has_tumour": patient.has_tumour,
-                "masks": patient.mask,
-                "healthy": _levels(patient.healthy_celsius, patient.mask, window),
-                "tumour": _levels(patient.tumour_celsius, patient.mask, window),
-                "seconds": patient.seconds,
-                "background": [frame["background_celsius"] for frame in scalars],
-                "noise": [frame["noise_celsius"] for frame in scalars],
-                "parameters": [patient.parameters[n] for n in bioheat.PARAMETER_NAMES],
-            }
-        )
-        bar.update()
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+def read_shard(path: pathlib.Path, seeds: range, shape: tuple[int, int]) -> Shard:
+    """Reads a file and checks that it holds these patients.
 
+    Args:
+        path: Of `write_shard`.
+        seeds: Of the patients.
+        shape: Height and width of their images.
 
-def _levels(
-    celsius: np.ndarray, mask: np.ndarray, window: tuple[float, float]
-) -> np.ndarray:
-    return np.stack(
-        [
-            examples.image_features(frame, mask, window)["image"][..., 0]
-            for frame in celsius
-        ]
-    )
-
-
-def _read(path: pathlib.Path, seeds: range, settings) -> Shard | None:
-    """A shard from disk, or None if it is missing or does not fit."""
-    if not path.exists():
-        return None
+    Raises:
+        DataError: If the disk refuses.
+        ValueError: If the file is damaged, or of other patients.
+    """
+    with disk_errors(path):
+        content = path.read_bytes()
     try:
-        # Given a path, NumPy leaves the file open if it is damaged.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            shard = {name: file[name] for name in file.files}
-        fits = np.array_equal(shard["seeds"], np.array(seeds))
-        fits &= shard["healthy"].shape[2:] == tuple(settings.shape)
-        fits &= shard["parameters"].shape[1] == len(bioheat.PARAMETER_NAMES)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        fits = False
-    if not fits:
-        print(f"{path} is damaged: simulating its patients anew.")
-        return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in Shard._fields}
+        pixels = len(seeds), *shape, 1
+        bits = np.unpackbits(arrays["masks"], count=math.prod(pixels))
+        arrays["masks"] = bits.reshape(pixels)
+    except Exception as error:  # zipfile and numpy fail in a dozen ways on damage
+        raise ValueError(f"not readable: {error}") from error
+    shard = Shard(**arrays)
+    _check(shard, seeds, shape)
     return shard
 
 
-def _write(path: pathlib.Path, shard: Shard) -> None:
-    temporary = path.with_suffix(".tmp")
+def _check(shard: Shard, seeds: range, shape: tuple[int, int]) -> None:
+    if shard.seeds.tolist() != list(seeds):
+        raise ValueError(f"seeds must be {seeds}, got {shard.seeds}")
+    frames = len(seeds), *shard.seconds.shape[1:]
+    images = *frames, *shape, 1
+    expected = {
+        "has_tumour": (np.bool_, (len(seeds),)),
+        "healthy": (np.uint16, images),
+        "tumour": (np.uint16, images),
+        "seconds": (np.float32, frames),
+        "background_celsius": (np.float32, frames),
+        "noise_celsius": (np.float32, frames),
+        "parameters": (np.float32, (len(seeds), len(bioheat.PARAMETER_NAMES))),
+    }
+    for name, (dtype, size) in expected.items():
+        array = getattr(shard, name)
+        if array.dtype != dtype or array.shape != size:
+            raise ValueError(
+                f"{name} must be {np.dtype(dtype)} {size}, got {array.dtype} "
+                f"{array.shape}"
+            )
+
+
+@contextlib.contextmanager
+def disk_errors(path: pathlib.Path) -> Iterator[None]:
+    """Turns errors of the disk into a `DataError` that names the file.
+
+    Args:
+        path: To name where the error itself names none.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **shard)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
-        raise DataError(f"{path}: the shard cannot be written: {error}") from error
+        raise DataError(
+            f"{error.filename or path}: cannot be read or written: "
+            f"{error.strerror or error}."
+        ) from error

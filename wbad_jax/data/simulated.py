@@ -1,12 +1,10 @@
 """TFDS builder of simulated cohorts."""
 
 import dataclasses
-import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from wbad_jax import bioheat
@@ -18,8 +16,8 @@ from wbad_jax.bioheat import (
 )
 from wbad_jax.data import examples
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.fingerprint import digest
-from wbad_jax.data.shards import Shard, simulated_shards
+from wbad_jax.data.shards import Shard
+from wbad_jax.data.simulation import Simulation, simulation_folder
 
 # Each cohort draws its patients from a range of seeds of its own.
 SEEDS_PER_COHORT = 1_000_000
@@ -31,7 +29,8 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
 
     Attributes:
         num_patients: Each is stored in both states, healthy and with a tumour.
-        first_seed: Of the first patient; the others follow.
+        first_seed: Names the first patient; the others follow. Cohorts whose seeds do
+            not overlap share no patient.
         window: Temperatures mapped to 0 and 1, degrees Celsius.
         cohort: What the patients are like.
     """
@@ -42,46 +41,27 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
     cohort: CohortSettings = CohortSettings()
 
     def __post_init__(self):
+        for name, least in (("num_patients", 1), ("first_seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise DataError(
+                    f"{name} must be a whole number of at least {least}, got {value!r}."
+                )
+        room = SEEDS_PER_COHORT - self.first_seed % SEEDS_PER_COHORT
+        if self.num_patients > room:
+            raise DataError(
+                f"num_patients must be at most {room}, the seeds from first_seed "
+                f"{self.first_seed} to those of another cohort, got "
+                f"{self.num_patients}."
+            )
         low, high = self.window
         if not low < high:
             raise DataError(f"window needs low < high, got {low} .. {high}.")
-        if not 1 <= self.num_patients <= SEEDS_PER_COHORT:
-            raise DataError(
-                f"num_patients must be in 1..{SEEDS_PER_COHORT}, the seeds of a "
-                f"cohort, got {self.num_patients}."
-            )
-        if self.first_seed < 0:
-            raise DataError(f"first_seed must be >= 0, got {self.first_seed}.")
-        seeds = self.seeds
-        if seeds[0] // SEEDS_PER_COHORT != seeds[-1] // SEEDS_PER_COHORT:
-            raise DataError(
-                f"first_seed {self.first_seed} and num_patients {self.num_patients} "
-                f"cross a multiple of {SEEDS_PER_COHORT}, where the seeds of another "
-                "cohort begin."
-            )
 
     @property
     def seeds(self) -> range:
-        """Seeds of the patients, none of them in the range of another cohort."""
+        """Of the patients, in order."""
         return range(self.first_seed, self.first_seed + self.num_patients)
-
-
-def check_disjoint(configs: Sequence[SimulatedThermogramsConfig]) -> None:
-    """Refuses cohorts that share a patient.
-
-    Args:
-        configs: Cohorts to be used together, one to train and another to test.
-
-    Raises:
-        DataError: Naming the two cohorts and the first seed in both.
-    """
-    for one, other in itertools.combinations(configs, 2):
-        first = max(one.seeds[0], other.seeds[0])
-        if first <= min(one.seeds[-1], other.seeds[-1]):
-            raise DataError(
-                f"{one.name} and {other.name} must not share patients, but both hold "
-                f"seed {first}."
-            )
 
 
 # Patients at rest in a cool room, whose veins have narrowed: few shine through the
@@ -120,15 +100,14 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
     label that a fair coin chose, and `parameters`, every number drawn for the patient.
 
     Attributes:
-        workers: Patients simulated at a time. No field of the config, since TFDS knows
-            one config by each name and the data do not depend on it.
+        workers: Patients simulated at a time.
     """
 
-    workers: int = 2
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {
         "1.0.0": "Tumours added to drawn images.",
-        "2.0.0": "Three-dimensional bioheat physics; both states in one example.",
+        "2.0.0": "Three-dimensional bioheat physics, in place of warm spots painted on "
+        "an ellipse; a patient is named by a seed, and both states are in one example.",
     }
     # 1,837 is the number of images in Shamshiri, Liu and Sohn (2025), Information
     # Fusion 115:102728.
@@ -175,6 +154,7 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
             ),
         ),
     ]
+    workers: int = 2
 
     @property
     def _config(self) -> SimulatedThermogramsConfig:
@@ -183,12 +163,23 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
         return config
 
     @property
-    def simulation_folder(self) -> pathlib.Path:
-        """Where the shards of an unfinished simulation are, by all that makes them."""
+    def simulation(self) -> Simulation:
+        """The cohort before it is stored."""
         config = self._config
-        text = repr((config.first_seed, config.window, config.cohort, self.VERSION))
+        contents = [
+            str(self.version),
+            bioheat.PARAMETER_NAMES,
+            (config.first_seed, config.num_patients, config.window),
+            config.cohort,
+        ]
+        # The public name of this root is not in all versions of TFDS.
         root = pathlib.Path(self._data_dir_root)
-        return root / "simulation" / f"{config.name}-{digest(text)}"
+        return Simulation(
+            folder=simulation_folder(root, config.name, contents),
+            seeds=config.seeds,
+            settings=config.cohort,
+            window=config.window,
+        )
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = examples.twin_features(
@@ -199,41 +190,35 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+        # All patients are there before the first example is written.
+        self.simulation.complete(self.workers)
         return {examples.SPLIT: self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        config = self._config
-        shards = simulated_shards(
-            self.simulation_folder,
-            seeds=config.seeds,
-            settings=config.cohort,
-            window=config.window,
-            workers=self.workers,
-        )
-        for shard in shards:
-            for row in range(len(shard["seeds"])):
-                for frame in range(shard["healthy"].shape[1]):
-                    example = _example(shard, row, frame, config.first_seed)
+        for shard in self.simulation.shards():
+            for row in range(len(shard.seeds)):
+                for frame in range(shard.seconds.shape[1]):
+                    example = _example(shard, row, frame, self._config.first_seed)
                     yield example["example_id"], example
 
 
 def _example(shard: Shard, row: int, frame: int, first_seed: int) -> dict[str, Any]:
-    seed = int(shard["seeds"][row])
-    frames = shard["healthy"].shape[1]
-    name = f"p{seed - first_seed:05d}" + (f"-f{frame:02d}" if frames > 1 else "")
-    values = shard["parameters"][row].astype(np.float32)
+    """A patient at one time."""
+    patient = int(shard.seeds[row]) - first_seed
+    series = f"-f{frame:02d}" if shard.seconds.shape[1] > 1 else ""
+    parameters = zip(bioheat.PARAMETER_NAMES, shard.parameters[row], strict=True)
     return {
-        "healthy_image": shard["healthy"][row, frame, ..., None],
-        "tumour_image": shard["tumour"][row, frame, ..., None],
-        "mask": shard["masks"][row, ..., None].astype(np.uint8),
-        "label": int(shard["has_tumour"][row]),
-        "patient_id": seed - first_seed,
-        "patient_seed": seed,
-        "example_id": name,
+        "healthy_image": shard.healthy[row, frame],
+        "tumour_image": shard.tumour[row, frame],
+        "mask": shard.masks[row],
+        "label": int(shard.has_tumour[row]),
+        "patient_id": patient,
+        "patient_seed": shard.seeds[row],
+        "example_id": f"p{patient:05d}{series}",
         "view": "frontal",
         "frame": frame,
-        "seconds": np.float32(shard["seconds"][row, frame]),
-        "background_celsius": np.float32(shard["background"][row, frame]),
-        "noise_celsius": np.float32(shard["noise"][row, frame]),
-        "parameters": dict(zip(bioheat.PARAMETER_NAMES, values, strict=True)),
+        "seconds": shard.seconds[row, frame],
+        "background_celsius": shard.background_celsius[row, frame],
+        "noise_celsius": shard.noise_celsius[row, frame],
+        "parameters": dict(parameters),
     }

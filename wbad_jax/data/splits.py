@@ -5,13 +5,15 @@ accuracy by 4 to 55 points: Tampu et al. (2022), Sci. Data, doi
 10.1038/s41597-022-01618-6; Yagis et al. (2021), Sci. Rep. 11:22544.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 
 import numpy as np
 
+from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.pipeline import Dataset
+from wbad_jax.data.simulated import SimulatedThermogramsConfig
 
 Indices = dict[str, np.ndarray]
 
@@ -102,6 +104,37 @@ def patient_folds(
     return folds
 
 
+def check_disjoint(*cohorts: Dataset | SimulatedThermogramsConfig) -> None:
+    """Checks that no two cohorts share a patient, as when one tests what others train.
+
+    Args:
+        cohorts: Data sets, or configs of simulated ones. A simulated patient is known
+            by her seed, whatever the settings; a real one by builder and number.
+
+    Raises:
+        DataError: Naming two cohorts and a patient of both.
+    """
+    members = [(cohort.name, *_identities(cohort)) for cohort in cohorts]
+    for first, second in itertools.combinations(members, 2):
+        if first[1] != second[1]:
+            continue
+        shared = np.intersect1d(first[2], second[2])
+        if shared.size:
+            raise DataError(
+                f"{first[0]} and {second[0]} must share no patient, but have "
+                f"{shared.size} in common, the first of them {shared[0]}."
+            )
+
+
+def _identities(cohort: Dataset | SimulatedThermogramsConfig) -> tuple[str, np.ndarray]:
+    """What kind of patients a cohort has, and their numbers among all of that kind."""
+    if isinstance(cohort, SimulatedThermogramsConfig):
+        return "simulated", np.array(cohort.seeds)
+    if (cohort.patient_seeds >= 0).all():
+        return "simulated", np.unique(cohort.patient_seeds)
+    return cohort.name.partition("/")[0], np.unique(cohort.patient_ids)
+
+
 def _patients_by_class(dataset: Dataset) -> dict[int, np.ndarray]:
     """Class to the numbers of its patients; a patient's class is its factual label."""
     label_of: dict[int, int] = {}
@@ -141,7 +174,8 @@ def _to_indices(dataset: Dataset, patients: Mapping[str, list[int]]) -> Indices:
         missing = np.setdiff1d(classes, dataset.labels[factual])
         if missing.size:
             raise DataError(
-                f"The part {name!r} has {len(factual)} patients but none of class "
-                f"{missing[0]}; there are too few patients or too small a fraction."
+                f"The part {name!r} has {len(np.unique(dataset.patient_ids[part]))} "
+                f"patients but none of class {missing[0]}; there are too few patients "
+                "or too small a fraction."
             )
     return indices
