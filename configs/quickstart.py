@@ -29,7 +29,7 @@ def get_config(mode: str = "full") -> Config:
     # 24 epsilon is a sixth of a typical lesion's norm, and more than the undefended
     # network bears; 5 epsilon, the ratio of the lesions' own norms, is not.
     config.attack.l2_ratio = 24.0
-    config.arm.undefended.num_steps = 300
+    config.arm.undefended.num_steps = 500
     config.arm.wbad.num_steps = 200
     config.training.learning_rate = 4e-3
     config.training.pgd.num_steps = 4

@@ -3,7 +3,7 @@
     python -m docs.figures.twin --output=docs/images
     python -m docs.figures.twin --output=docs/images --accuracy
 
-From the repository root, in some minutes on two cores. `--accuracy` also solves four
+From the repository root, in some minutes on two cores. `--accuracy` also solves ten
 patients on a finer grid, some minutes more; without it the numbers of the last such run
 are kept. Seeds are fixed and outside the ranges of all cohorts.
 """
@@ -24,6 +24,7 @@ import scipy
 from docs.figures.command_line import output_parser
 from docs.figures.twin_accuracy import measure_accuracy
 from docs.figures.twin_calibration import draw_calibration
+from docs.figures.twin_learning import draw_learning_curve
 from docs.figures.twin_pictures import draw_cold_stress, draw_patients
 
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     path = output / "twin.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    draw_learning_curve(output)
     record = {
         "versions": versions(),
         "patients": draw_patients(output),
