@@ -49,7 +49,7 @@ def forest():
     """Sees what a linear model cannot: spread, corners, combinations."""
     return pipeline.make_pipeline(
         decomposition.PCA(_COMPONENTS, random_state=0),
-        ensemble.RandomForestClassifier(500, min_samples_leaf=5, random_state=0),
+        ensemble.RandomForestClassifier(200, min_samples_leaf=5, random_state=0),
     )
 
 

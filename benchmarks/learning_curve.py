@@ -33,8 +33,8 @@ def make_config() -> Config:
     """The settings of all sizes: the default config, with cheaper attacks."""
     config = default.get_config()
     config.arms = ARMS
-    config.arm.undefended.num_steps = 1000
-    config.arm.adversarial.num_steps = 600
+    config.arm.undefended.num_steps = 600
+    config.arm.adversarial.num_steps = 500
     config.training.learning_rate = 4e-3
     config.training.eval_every = 200
     config.training.pgd = dict(num_steps=4, step_size=0.4, fgsm_start=False)
