@@ -34,9 +34,9 @@ def make_config() -> Config:
     config = default.get_config()
     config.arms = ARMS
     config.arm.undefended.num_steps = 600
-    config.arm.adversarial.num_steps = 500
+    config.arm.adversarial.num_steps = 300
     config.training.learning_rate = 4e-3
-    config.training.eval_every = 200
+    config.training.eval_every = 100
     config.training.pgd = dict(num_steps=4, step_size=0.4, fgsm_start=False)
     config.evaluation.protocols = ("clean", "adaptive")
     config.evaluation.attacks = ("pgd",)
