@@ -42,8 +42,11 @@ def run_example() -> dict[str, float]:
     code = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
     names: dict[str, Any] = {}
     exec(code[0], names)
-    depth, peak, step = names["tumour"].depth, jax.jit(names["peak"]), 0.1
-    difference = (peak(depth + step) - peak(depth - step)) / (2 * step)
+    peak, step = jax.jit(names["peak"]), 0.1
+    patient, tumour = names["patient"], names["tumour"]
+    depth = tumour.depth
+    shallow, deep = (peak(depth + d, patient, tumour) for d in (-step, step))
+    difference = (deep - shallow) / (2 * step)
     return {
         "diameter_mm": float(names["tumour"].diameter),
         "depth_mm": float(depth),
