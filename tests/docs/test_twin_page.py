@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from docs.figures.twin_learning import CURVES, find_row
 from docs.figures.twin_real_statistics import REAL_QUARTILES
 from wbad_jax.data.simulated import SEEDS_PER_COHORT, SimulatedThermograms
 
@@ -116,3 +117,38 @@ def test_the_images_exist_and_are_small():
     linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
     assert len(linked) == 3
     assert sum((DOCS / image).stat().st_size for image in linked) < 1_500_000
+
+
+@pytest.mark.fast
+def test_the_learning_curve_is_what_was_measured():
+    sizes = results("learning_curve")["sizes"]
+    curves = [curve[:2] for curve in CURVES]
+    expected = [
+        [
+            f"{int(size):,}",
+            *(percent(find_row(measured, *curve)) for curve in curves),
+        ]
+        for size, measured in sizes.items()
+    ]
+    assert rows("How hard it is")[2 : 2 + len(sizes)] == expected
+
+
+@pytest.mark.fast
+def test_the_audit_is_what_was_measured():
+    quoted = [row[-1] for row in rows("How hard it is") if "." in row[-1]]
+    quoted = quoted[len(results("learning_curve")["sizes"]) :]
+    measured = results("audit_paper")["rows"].values()
+    assert quoted == [
+        "{:.3f} [{:.3f}, {:.3f}]".format(row["auc"], *row["auc_interval"])
+        for row in measured
+    ]
+
+
+def results(name):
+    path = DOCS.parent / "benchmarks" / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def percent(row):
+    values = (100 * row[key] for key in ("accuracy", "ci_low", "ci_high"))
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*values)
