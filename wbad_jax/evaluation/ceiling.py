@@ -62,13 +62,13 @@ class PairBound:
 
 
 def pair_bound(
-    healthy: Float[np.ndarray, "n *pixels"],
-    tumour: Float[np.ndarray, "n *pixels"],
+    healthy: Float[np.ndarray, "n ..."],
+    tumour: Float[np.ndarray, "n ..."],
     epsilon: float,
     norm: str = "linf",
     *,
-    healthy_masks: Bool[np.ndarray, "n *pixels"] | None = None,
-    tumour_masks: Bool[np.ndarray, "n *pixels"] | None = None,
+    healthy_masks: Bool[np.ndarray, "n ..."] | None = None,
+    tumour_masks: Bool[np.ndarray, "n ..."] | None = None,
     across_patients: bool = False,
 ) -> PairBound:
     """Bound on robust accuracy where each patient is scored in both states.

@@ -237,7 +237,8 @@ def _solve(half, spectra, units, observed, epsilon, tolerance, max_iterations, n
         )
 
     def project(z):
-        return jnp.where(observed, _project(jnp.where(observed, z, 0), epsilon, norm), z)
+        inside = _project(jnp.where(observed, z, 0), epsilon, norm)
+        return jnp.where(observed, inside, z)
 
     def iterate(_, state):
         shift, momentum, step, iteration, gap = state

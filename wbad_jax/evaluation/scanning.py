@@ -5,7 +5,7 @@
 tumour if h > 0. Each term is affine, so an adversary moves it by at most epsilon times
 the dual norm of its weights. Hence, with r_k(p) = epsilon |w_k|_dual,
 
-- a healthy image is robustly right if and only if max (term + r_k(p)) <= 0,
+- a healthy image is robustly right if max (term + r_k(p)) <= 0,
 - a tumour image is robustly right if max (term - r_k(p)) > 0.
 
 Templates are the robust Hotelling templates of `observer.py` for mean lesions and for
@@ -13,6 +13,7 @@ the background's spectrum, both estimated from training patients.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,21 +34,34 @@ class ScanningObserver:
     Attributes:
         norm: "linf" or "l2".
         epsilon: Radius for which it was made, in pixel units.
+        erased: Share of the mean lesions' contrast that the radius erases for which the
+            templates are optimal.
         templates: Weights around pixel (0, 0) of a frame whose opposite edges are
             joined, `[k, height, width]`; at place p they are rolled by p.
+        mirror: Images are looked at minus this times their mirror images: healthy
+            patients have two sides that are alike.
         centre: Of the responses at each place over healthy patients, same shape.
         scale: Their standard deviation, same shape.
         places: Where templates are put, `[height, width]` bool.
         threshold: In standard deviations above the centre.
+        training_accuracy: Certified, of the training patients.
     """
 
     norm: str
     epsilon: float
+    erased: float
     templates: np.ndarray
+    mirror: float
     centre: np.ndarray
     scale: np.ndarray
     places: np.ndarray
-    threshold: float
+    threshold: float = 0.0
+    training_accuracy: float = float("nan")
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Most that a perturbation of radius 1 moves the response of a template."""
+        return (1 + self.mirror) * _dual(self.templates, self.norm)
 
     def scores(
         self, images: Float[np.ndarray, "n height width"], epsilon: float = 0.0
@@ -61,16 +75,7 @@ class ScanningObserver:
         Returns:
             What no attack can push h above, and what none can push it below, `[n]`.
         """
-        reach = _dual(self.templates, self.norm) * epsilon + _ROUNDING * (
-            np.abs(self.templates).sum((1, 2)) if epsilon > 0 else 0.0
-        )
-        low, high = (np.full(len(images), -np.inf) for _ in range(2))
-        for k, template in enumerate(self.templates):
-            centre, scale = (a[k][self.places] for a in (self.centre, self.scale))
-            found = responses(images, template)[:, self.places]
-            for bound, sign in ((high, 1), (low, -1)):
-                term = (found - centre + sign * reach[k]) / scale
-                np.maximum(bound, term.max(1), out=bound)
+        ((high, low),) = self._bounds(images, [epsilon])
         return high - self.threshold, low - self.threshold
 
     def certify(
@@ -92,71 +97,94 @@ class ScanningObserver:
         high, low = self.scores(images, epsilon)
         return np.where(np.asarray(labels) == 1, low > 0, high <= 0)
 
+    def _bounds(self, images, epsilons) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Upper and lower bound of the largest response, for each radius."""
+        bounds = [
+            (np.full(len(images), -np.inf), np.full(len(images), -np.inf))
+            for _ in epsilons
+        ]
+        parts = zip(self.templates, self.centre, self.scale, self.reach, strict=True)
+        for template, centre, scale, reach in parts:
+            inverse = (1 / scale[self.places]).astype(np.float32)
+            found = responses(images, template, self.mirror)[:, self.places]
+            found = (found - centre[self.places].astype(np.float32)) * inverse
+            rounding = _ROUNDING * np.abs(template).sum()
+            for (high, low), epsilon in zip(bounds, epsilons, strict=True):
+                move = (epsilon * reach + rounding * (epsilon > 0)) * inverse
+                np.maximum(high, (found + move).max(1), out=high)
+                np.maximum(low, (found - move).max(1), out=low)
+        return bounds
 
-def fit_scanning_observer(
+
+def fit_scanning_observers(
     healthy: Float[np.ndarray, "n height width"],
     tumour: Float[np.ndarray, "n height width"],
     body: Bool[np.ndarray, "n height width"],
-    epsilon: float,
+    epsilons: Sequence[float],
     norm: str = "linf",
     *,
     num_sizes: int = 4,
-    tolerance: float = 1e-3,
-) -> ScanningObserver:
-    """Makes a scanning observer from the twins of training patients.
+    erased: Sequence[float] = (0.15, 0.3, 0.5, 0.7),
+    mirrors: Sequence[float] = (0.0, 0.5),
+) -> list[ScanningObserver]:
+    """Makes a scanning observer for each radius from the twins of training patients.
+
+    Templates, mirror weight and threshold are those with the largest certified accuracy
+    on these patients.
 
     Args:
         healthy: Images in [0, 1], one row a patient.
         tumour: The same patients with their tumours.
         body: Pixels of the body.
-        epsilon: Radius to be robust to, in pixel units.
+        epsilons: Radii to be robust to, in pixel units.
         norm: "linf" or "l2".
         num_sizes: Of mean lesions.
-        tolerance: On the gap of the templates.
+        erased: Shares to try, see `ScanningObserver`; above 0 and below 1. A template
+            for a larger radius than the adversary's also suits a background that is
+            not stationary.
+        mirrors: Mirror weights to try.
 
     Returns:
-        The observer; its threshold maximises certified accuracy on these patients.
+        One observer for each of `epsilons`.
 
     Raises:
-        ValueError: If shapes do not fit, or there are fewer patients than sizes.
+        ValueError: If shapes do not fit, an argument is out of range, or there are too
+            few patients.
     """
-    if not healthy.shape == tumour.shape == body.shape or healthy.ndim != 3:
-        raise ValueError(
-            "healthy, tumour and body need the same [n, height, width], got "
-            f"{healthy.shape}, {tumour.shape} and {body.shape}."
-        )
-    if not 1 <= num_sizes <= len(healthy) // 2:
-        raise ValueError(
-            f"num_sizes must be from 1 to half of {len(healthy)} patients, got "
-            f"{num_sizes}."
-        )
+    _check_training_set(healthy, tumour, body, num_sizes, erased)
+    healthy, tumour = (np.asarray(x, np.float32) for x in (healthy, tumour))
     lesions = tumour - healthy
     means = mean_lesions(lesions, num_sizes)
     spectrum = background_spectrum(healthy, body)
-    templates = observe_in_stationary_noise(
-        means,
-        spectrum,
-        # At radii that erase a mean lesion, the template of a smaller radius is used.
-        _least_erasing(means, epsilon, norm),
-        norm,
-        tolerance=tolerance,
-        max_iterations=4000,
-    ).weights
-    templates /= np.sqrt((templates**2).sum((1, 2), keepdims=True))
     places = lesion_places(lesions)
-    centre, scale = zip(*(_moments(healthy, t, places) for t in templates), strict=True)
-    observer = ScanningObserver(
-        norm=norm,
-        epsilon=epsilon,
-        templates=templates,
-        centre=np.array(centre),
-        scale=np.array(scale),
-        places=places,
-        threshold=0.0,
-    )
-    high, _ = observer.scores(healthy, epsilon)
-    _, low = observer.scores(tumour, epsilon)
-    return dataclasses.replace(observer, threshold=best_threshold(high, low))
+    best: dict[int, ScanningObserver] = {}
+    for share in erased:
+        templates = _templates(means, spectrum, share, norm)
+        for mirror in mirrors:
+            centre, scale = _moments(healthy, templates, mirror)
+            observer = ScanningObserver(
+                norm=norm,
+                epsilon=0.0,
+                erased=share,
+                templates=templates,
+                mirror=mirror,
+                centre=centre,
+                scale=scale,
+                places=places,
+            )
+            well = observer._bounds(healthy, epsilons)
+            ill = observer._bounds(tumour, epsilons)
+            for i, ((high, _), (_, low)) in enumerate(zip(well, ill, strict=True)):
+                threshold = best_threshold(high, low)
+                accuracy = ((high <= threshold).mean() + (low > threshold).mean()) / 2
+                if i not in best or accuracy > best[i].training_accuracy:
+                    best[i] = dataclasses.replace(
+                        observer,
+                        epsilon=epsilons[i],
+                        threshold=threshold,
+                        training_accuracy=float(accuracy),
+                    )
+    return [best[i] for i in range(len(epsilons))]
 
 
 def mean_lesions(
@@ -213,11 +241,12 @@ def background_spectrum(
 def lesion_places(
     lesions: Float[np.ndarray, "n height width"],
 ) -> Bool[np.ndarray, "height width"]:
-    """Where lesions of training patients peak, and up to two pixels around."""
+    """Where lesions peak, on either side, and up to two pixels around."""
     peaks = lesions.reshape(len(lesions), -1).argmax(1)
     places = np.zeros(lesions[0].size, bool)
     places[peaks] = True
-    return ndimage.binary_dilation(places.reshape(lesions.shape[1:]), iterations=2)
+    places = places.reshape(lesions.shape[1:])
+    return ndimage.binary_dilation(places | places[:, ::-1], iterations=2)
 
 
 def best_threshold(
@@ -251,34 +280,64 @@ def certified_accuracy(
 def responses(
     images: Float[np.ndarray, "n height width"],
     template: Float[np.ndarray, "height width"],
+    mirror: float = 0.0,
 ) -> Float[np.ndarray, "n height width"]:
     """Inner products of images with a template at every place.
 
     Args:
         images: Any.
         template: Around pixel (0, 0), opposite edges joined.
+        mirror: Images are looked at minus this times their mirror images.
     """
-    modes = fft.rfft2(template).conj()
-    parts = [
-        fft.irfft2(fft.rfft2(images[i : i + _CHUNK]) * modes, s=template.shape)
-        for i in range(0, len(images), _CHUNK)
-    ]
+    modes = fft.rfft2(np.asarray(template, np.float32)).conj()
+    parts = []
+    for start in range(0, len(images), _CHUNK):
+        part = np.asarray(images[start : start + _CHUNK], np.float32)
+        part = part - np.float32(mirror) * part[..., ::-1] if mirror else part
+        parts.append(fft.irfft2(fft.rfft2(part) * modes, s=template.shape))
     return np.concatenate(parts)
 
 
-def _moments(healthy, template, places) -> tuple[np.ndarray, np.ndarray]:
-    found = responses(healthy, template)
-    scale = np.where(places, found.std(0), 1.0)
-    return found.mean(0), np.maximum(scale, 1e-9)
-
-
-def _least_erasing(means, epsilon: float, norm: str) -> float:
-    """The radius, or less where it would erase a mean lesion."""
+def _templates(means, spectrum, share: float, norm: str) -> np.ndarray:
+    """Robust Hotelling templates, of unit norm, each for its own radius."""
     if norm == "linf":
-        size = np.abs(means).max((1, 2)).min()
+        sizes = np.abs(means).max((1, 2))
     else:
-        size = np.sqrt((means**2).sum((1, 2))).min()
-    return min(epsilon, 0.4 * float(size))
+        sizes = np.sqrt((means**2).sum((1, 2)))
+    weights = [
+        observe_in_stationary_noise(
+            mean[None],
+            spectrum,
+            share * size / 2,
+            norm,
+            tolerance=1e-3,
+            max_iterations=4000,
+        ).weights[0]
+        for mean, size in zip(means, sizes.tolist(), strict=True)
+    ]
+    # The certificate is of the very numbers that are used.
+    return np.float32([w / np.sqrt((w**2).sum()) for w in weights])
+
+
+def _moments(healthy, templates, mirror: float) -> tuple[np.ndarray, np.ndarray]:
+    found = [responses(healthy, template, mirror) for template in templates]
+    centre = np.array([each.mean(0) for each in found])
+    return centre, np.maximum([each.std(0) for each in found], 1e-9)
+
+
+def _check_training_set(healthy, tumour, body, num_sizes: int, erased) -> None:
+    if not healthy.shape == tumour.shape == body.shape or healthy.ndim != 3:
+        raise ValueError(
+            "healthy, tumour and body need the same [n, height, width], got "
+            f"{healthy.shape}, {tumour.shape} and {body.shape}."
+        )
+    if not 1 <= num_sizes <= len(healthy) // 2:
+        raise ValueError(
+            f"num_sizes must be from 1 to half of {len(healthy)} patients, got "
+            f"{num_sizes}."
+        )
+    if not erased or not 0 < min(erased) <= max(erased) < 1:
+        raise ValueError(f"erased needs shares above 0 and below 1, got {erased}.")
 
 
 def _dual(templates, norm: str) -> np.ndarray:
