@@ -29,19 +29,16 @@ the Fourier domain.
 """
 
 import dataclasses
-import functools
 import math
-from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
+from wbad_jax.evaluation.quadratic_program import dual_norm, supported, worst_shift
+
 _NORMS = ("linf", "l2")
-_AT_LIMIT = 1e-5  # relative distance from a limit that counts as none
-_CHECK_EVERY = 20  # iterations from one look at the gap to the next
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,7 +174,7 @@ def observe_in_stationary_noise(
     if np.any(templates[~observed]):
         raise ValueError("templates must be 0 where nothing is observed.")
     unit = spectra.min((1, 2), keepdims=True)
-    free = _solve(
+    free = worst_shift(
         jnp.asarray(templates / 2, jnp.float32),
         jnp.asarray(spectra / unit, jnp.float32),
         jnp.asarray(np.sqrt(unit[:, 0, 0]), jnp.float32),
@@ -214,90 +211,6 @@ def mean_with_interval(
     return mean, mean - half, mean + half
 
 
-class _State(NamedTuple):
-    shift: Array
-    momentum: Array
-    step: Array
-    iteration: Array
-    gap: Array
-
-
-@functools.partial(jax.jit, static_argnames="norm")
-def _solve(half, spectra, units, observed, epsilon, tolerance, max_iterations, norm):
-    """The adversary's z with its values at unobserved pixels, `[n, height, width]`.
-
-    Spectra have a minimum of 1, so 1 is the step of projected gradients. Alpha is in
-    `units`, `[n]`.
-    """
-
-    def whiten(image):
-        return jnp.fft.irfft2(
-            jnp.fft.rfft2(image) / spectra[..., : image.shape[-1] // 2 + 1],
-            s=image.shape[-2:],
-        )
-
-    def project(z):
-        inside = _project(jnp.where(observed, z, 0), epsilon, norm)
-        return jnp.where(observed, inside, z)
-
-    def iterate(_, state):
-        shift, momentum, step, iteration, gap = state
-        moved = project(momentum + whiten(half - momentum))
-        change = moved - shift
-        uphill = jnp.sum((momentum - moved) * change, (1, 2), keepdims=True) > 0
-        step = jnp.where(uphill, 1.0, step)
-        following = (1 + jnp.sqrt(1 + 4 * step**2)) / 2
-        momentum = moved + jnp.where(uphill, 0.0, (step - 1) / following) * change
-        return _State(moved, momentum, following, iteration + 1, gap)
-
-    def advance(state):
-        state = jax.lax.fori_loop(0, _CHECK_EVERY, iterate, state)
-        rest = half - state.shift
-        weights = whiten(rest)
-        upper = jnp.sqrt(jnp.sum(rest * weights, (1, 2)))
-        weights = _support(weights, state.shift, observed, epsilon, norm, jnp)
-        modes = jnp.fft.fft2(weights, norm="ortho")
-        spread = jnp.sqrt(jnp.sum(spectra * jnp.abs(modes) ** 2, (1, 2)))
-        gain = jnp.sum(weights * half, (1, 2)) - epsilon * _dual(weights, norm, jnp)
-        lower = jnp.maximum(gain, 0.0) / jnp.where(spread > 0, spread, 1.0)
-        return state._replace(gap=(upper - lower) / jnp.maximum(upper, units))
-
-    def unfinished(state):
-        return jnp.any(state.gap > tolerance / 2) & (state.iteration < max_iterations)
-
-    start = project(half)
-    ones = jnp.ones((len(half), 1, 1), half.dtype)
-    state = _State(start, start, ones, jnp.int32(0), jnp.full(len(half), jnp.inf))
-    return jax.lax.while_loop(unfinished, advance, state).shift
-
-
-def _project(z, epsilon, norm: str):
-    if norm == "linf":
-        return jnp.clip(z, -epsilon, epsilon)
-    size = jnp.sqrt(jnp.sum(z**2, (1, 2), keepdims=True))
-    return z * jnp.minimum(1.0, epsilon / jnp.where(size > 0, size, 1.0))
-
-
-def _support(weights, shift, observed, epsilon, norm: str, xp):
-    """Weights where they can be, 0 elsewhere.
-
-    Linf: an optimal weight is not 0 only where the adversary goes all the way, and has
-    the sign of that move. Small errors at the many other pixels would cost epsilon
-    each.
-    """
-    if norm == "linf":
-        far = xp.abs(shift) >= epsilon * (1 - _AT_LIMIT)
-        observed = observed & far & (shift * weights >= 0)
-    return xp.where(observed, weights, 0.0)
-
-
-def _dual(weights, norm: str, xp):
-    """The adversary's gain per unit of epsilon, by image."""
-    if norm == "linf":
-        return xp.sum(xp.abs(weights), (1, 2))
-    return xp.sqrt(xp.sum(weights**2, (1, 2)))
-
-
 def _evaluate(half, spectra, observed, epsilon, norm, free) -> InformedObserver:
     """Both bounds in double precision, for exactly feasible z and w."""
     seen = np.where(observed, free, 0.0)
@@ -310,10 +223,10 @@ def _evaluate(half, spectra, observed, epsilon, norm, free) -> InformedObserver:
     modes = np.fft.fft2(rest, norm="ortho")
     upper = np.sqrt((np.abs(modes) ** 2 / spectra).sum((1, 2)))
     weights = np.fft.ifft2(modes / spectra, norm="ortho").real
-    weights = _support(weights, seen, observed, epsilon, norm, np)
+    weights = supported(weights, seen, observed, epsilon, norm, np)
     variance = np.abs(np.fft.fft2(weights, norm="ortho")) ** 2 * spectra
     spread = np.sqrt(variance.sum((1, 2)))
-    gain = (weights * half).sum((1, 2)) - epsilon * _dual(weights, norm, np)
+    gain = (weights * half).sum((1, 2)) - epsilon * dual_norm(weights, norm, np)
     lower = np.maximum(gain, 0.0) / np.where(spread > 0, spread, 1.0)
     return InformedObserver(
         norm=norm,
