@@ -189,7 +189,8 @@ def bracket(
     size = np.abs(test.lesions).max((1, 2))
     length = np.sqrt((test.lesions**2).sum((1, 2)))
     everyone = pairs_of(dataset, np.arange(len(dataset))).lesions
-    ratio = np.median(np.sqrt((everyone**2).sum((1, 2))) / np.abs(everyone).max((1, 2)))
+    ratio = float(
+        np.median(np.sqrt((everyone**2).sum((1, 2))) / np.abs(everyone).max((1, 2)))
     del everyone
     record = {
         "cohort": dataset.name,
@@ -199,7 +200,7 @@ def bracket(
         "test_patients": len(test.noise),
         "window_celsius": list(dataset.window),
         "field_celsius": settings.field_celsius,
-        "l2_ratio": float(ratio),
+        "l2_ratio": ratio,
         "lesion_peak_celsius": (np.quantile(size, (0, 0.5, 1)) * width).tolist(),
         "lesion_norm_celsius": (np.quantile(length, (0, 0.5, 1)) * width).tolist(),
         "rows": [],
@@ -207,8 +208,8 @@ def bracket(
     for norm in norms:
         radii = [e / _LEVELS * (ratio if norm == "l2" else 1.0) for e in epsilons]
         observers = evaluation.fit_scanning_observers(
-            train.healthy, train.tumour, train.body, radii, norm
-        )
+            train.healthy, train.tumour, train.body, radii, norm)
+    )
         for radius, epsilon, observer in zip(
             tqdm(radii, desc=norm), epsilons, observers, strict=True
         ):

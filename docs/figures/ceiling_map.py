@@ -167,7 +167,7 @@ def _peak(found, diameter: float, cover: float) -> float:
 def _draw(record: Record, path: pathlib.Path) -> None:
     figure, axes = new_figure(1, 1, 6.4, 4.2)
     axis = axes[0, 0]
-    colours = [
+    shades = [
         "#000000",
         "#0072B2",
         "#56B4E9",
