@@ -191,6 +191,7 @@ def bracket(
     everyone = pairs_of(dataset, np.arange(len(dataset))).lesions
     ratio = float(
         np.median(np.sqrt((everyone**2).sum((1, 2))) / np.abs(everyone).max((1, 2)))
+    )
     del everyone
     record = {
         "cohort": dataset.name,
@@ -208,8 +209,8 @@ def bracket(
     for norm in norms:
         radii = [e / _LEVELS * (ratio if norm == "l2" else 1.0) for e in epsilons]
         observers = evaluation.fit_scanning_observers(
-            train.healthy, train.tumour, train.body, radii, norm)
-    )
+            train.healthy, train.tumour, train.body, radii, norm
+        )
         for radius, epsilon, observer in zip(
             tqdm(radii, desc=norm), epsilons, observers, strict=True
         ):
