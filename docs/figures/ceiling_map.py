@@ -189,6 +189,6 @@ def _draw(record: Record, path: pathlib.Path) -> None:
     axis.set_ylabel("deepest cover that can be held, mm")
     axis.invert_yaxis()
     axis.set_xticks(DIAMETERS)
-    axis.legend(fontsize=8, title="Linf radius", title_fontsize=8)
+    axis.legend(fontsize=8, loc="lower left", title="Linf radius", title_fontsize=8)
     axis.grid(lw=0.4)
     save(figure, path)

@@ -17,16 +17,16 @@ from experiments.ceiling import noise_spectra
 from wbad_jax import evaluation
 
 RADII = (0.0, 1.0, 4.0, 8.0)  # 255ths of the window
-_PATIENT = 1
+_SEED = SHOWN + 1
 _HALF = 20  # pixels shown around the lesion
 
 
 def draw_templates(output: pathlib.Path) -> Record:
     """Draws robust templates in white noise and in that of the cohort `paper`."""
     settings = cohort("paper")
-    twins = simulate(SHOWN, 16, 128)
-    lesion = (twins.tumour - twins.healthy)[_PATIENT, ..., 0].astype(float)
-    body = twins.body[_PATIENT, ..., 0]
+    twins = simulate(_SEED, 1, 128)
+    lesion = (twins.tumour - twins.healthy)[0, ..., 0].astype(float)
+    body = twins.body[0, ..., 0]
     lesion = np.where(body, lesion, 0.0)
     sigma = settings.camera.noise_celsius / DEGREES
     spectrum = noise_spectra(settings, np.array([sigma]), (0.0, DEGREES))[0]
@@ -37,7 +37,7 @@ def draw_templates(output: pathlib.Path) -> Record:
     )
     figure, axes = new_figure(2, len(RADII), 8.6, 4.6)
     record: Record = {
-        "seed": SHOWN + _PATIENT,
+        "seed": _SEED,
         "peak_celsius": float(lesion.max() * DEGREES),
         "sigma_celsius": settings.camera.noise_celsius,
         "rows": [],
