@@ -231,7 +231,7 @@ def background_spectrum(
     residual = (healthy - healthy.mean(0)) * window
     power = np.zeros(window.shape)
     for start in range(0, len(residual), _CHUNK):
-        modes = fft.fft2(residual[start : start + _CHUNK], norm="ortho")
+        modes = np.asarray(fft.fft2(residual[start : start + _CHUNK], norm="ortho"))
         power += (np.abs(modes) ** 2).sum(0)
     power /= len(residual) * (window**2).mean()
     mirrored = np.roll(power[::-1, ::-1], 1, axis=(0, 1))
@@ -289,7 +289,7 @@ def responses(
         template: Around pixel (0, 0), opposite edges joined.
         mirror: Images are looked at minus this times their mirror images.
     """
-    modes = fft.rfft2(np.asarray(template, np.float32)).conj()
+    modes = np.conj(np.asarray(fft.rfft2(np.asarray(template, np.float32))))
     parts = []
     for start in range(0, len(images), _CHUNK):
         part = np.asarray(images[start : start + _CHUNK], np.float32)
@@ -316,7 +316,7 @@ def _templates(means, spectrum, share: float, norm: str) -> np.ndarray:
         for mean, size in zip(means, sizes.tolist(), strict=True)
     ]
     # The certificate is of the very numbers that are used.
-    return np.float32([w / np.sqrt((w**2).sum()) for w in weights])
+    return np.array([w / np.sqrt((w**2).sum()) for w in weights], np.float32)
 
 
 def _moments(healthy, templates, mirror: float) -> tuple[np.ndarray, np.ndarray]:
