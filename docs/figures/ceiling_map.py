@@ -165,7 +165,7 @@ def _peak(found, diameter: float, cover: float) -> float:
 
 
 def _draw(record: Record, path: pathlib.Path) -> None:
-    figure, axes = new_figure(1, 1, 6.4, 4.2)
+    figure, axes = new_figure(1, 1, 7.2, 4.0)
     axis = axes[0, 0]
     shades = [
         "#000000",
@@ -189,6 +189,12 @@ def _draw(record: Record, path: pathlib.Path) -> None:
     axis.set_ylabel("deepest cover that can be held, mm")
     axis.invert_yaxis()
     axis.set_xticks(DIAMETERS)
-    axis.legend(fontsize=8, loc="lower left", title="Linf radius", title_fontsize=8)
+    axis.legend(
+        fontsize=8,
+        loc="upper left",
+        bbox_to_anchor=(1.02, 1),
+        title="Linf radius",
+        title_fontsize=8,
+    )
     axis.grid(lw=0.4)
     save(figure, path)
