@@ -13,6 +13,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,7 @@ def bracket(
     *,
     seed: int,
     max_train: int,
+    store: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """All bounds for all norms and radii.
 
@@ -175,6 +177,7 @@ def bracket(
         norms: "linf", "l2".
         seed: Of the split by patient.
         max_train: Most training patients.
+        store: Called with the record after each of its rows.
 
     Returns:
         A record with `rows`, one a norm and radius.
@@ -219,6 +222,7 @@ def bracket(
             row |= {"epsilon_255": epsilon, "epsilon_celsius": radius * width}
             row["seconds"] = round(time.perf_counter() - start, 1)
             record["rows"].append(row)
+            store(record)
             tqdm.write(format_row(row))
     return record
 
@@ -252,6 +256,17 @@ def format_row(row: dict[str, Any]) -> str:
         f"A >= {row['scanning']['accuracy']:.3f} "
         f"({row['scanning']['ci_low']:.3f} to {row['scanning']['ci_high']:.3f})"
     )
+
+
+def write(record: dict[str, Any], path: pathlib.Path) -> None:
+    """Writes a record as JSON, the folder too.
+
+    Args:
+        record: Of `bracket`.
+        path: Of the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def draw(record: dict[str, Any], path: pathlib.Path) -> None:
@@ -350,9 +365,8 @@ def main(_) -> None:
         given["norms"],
         seed=given["seed"],
         max_train=given["max_train"],
+        store=lambda record: write(record, output),
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     draw(record, output.with_suffix(".png"))
     print(f"Wrote {output} and {output.with_suffix('.png')}.")
 
