@@ -1,0 +1,44 @@
+"""Draws the figures of `docs/ceiling.md`, and writes the numbers it quotes.
+
+    python -m experiments.ceiling --cohort=paper --output=runs/ceiling.json
+    python -m docs.figures.ceiling --bracket=runs/ceiling.json --output=docs/images
+
+From the repository root, in some minutes. Without `--bracket` the numbers of the last
+such run are kept. Seeds are fixed and outside the ranges of all cohorts.
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+from docs.figures.ceiling_map import draw_map
+from docs.figures.ceiling_templates import draw_templates
+from docs.figures.command_line import output_parser
+from docs.figures.twin import versions
+from experiments.ceiling import draw
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draws all figures and writes `ceiling.json` beside them."""
+    parser = output_parser(__doc__, "ceiling.json")
+    parser.add_argument("--bracket", type=pathlib.Path, help="JSON of the bracket")
+    options = parser.parse_args(arguments)
+    output = options.output
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "ceiling.json"
+    if options.bracket:
+        bracket = json.loads(options.bracket.read_text(encoding="utf-8"))
+    else:
+        bracket = json.loads(path.read_text(encoding="utf-8"))["bracket"]
+    draw(bracket, output / "ceiling_bracket.png")
+    record = {
+        "versions": versions(),
+        "bracket": bracket,
+        "templates": draw_templates(output),
+        "map": draw_map(output),
+    }
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
