@@ -15,7 +15,7 @@ from docs.figures.ceiling_map import draw_map
 from docs.figures.ceiling_templates import draw_templates
 from docs.figures.command_line import output_parser
 from docs.figures.twin import versions
-from experiments.ceiling import draw
+from experiments.ceiling_plot import draw
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from docs.figures.thermograms import (
     save,
 )
 from docs.figures.twin_pictures import cohort
-from experiments.ceiling import noise_spectra
+from experiments.bracket import noise_spectra
 from wbad_jax import bioheat, evaluation
 from wbad_jax.bioheat import camera, thermograms, tissue, tumours, vessels
 

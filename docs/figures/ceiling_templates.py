@@ -13,7 +13,7 @@ from docs.figures.thermograms import (
     simulate,
 )
 from docs.figures.twin_pictures import cohort
-from experiments.ceiling import noise_spectra
+from experiments.bracket import noise_spectra
 from wbad_jax import evaluation
 
 RADII = (0.0, 1.0, 4.0, 8.0)  # 255ths of the window

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wbad_jax import evaluation
-from wbad_jax.evaluation import scanning
+from wbad_jax.evaluation import scanning, scanning_fit
 
 SHAPE = (24, 24)
 NORMS = ("linf", "l2")
@@ -150,13 +150,13 @@ def test_the_threshold_is_the_best(rng):
         return ((healthy <= t).mean() + (tumour > t).mean()) / 2
 
     best = max(accuracy(t) for t in np.linspace(-5, 5, 20_001))
-    assert accuracy(scanning.best_threshold(healthy, tumour)) >= best
+    assert accuracy(scanning_fit.best_threshold(healthy, tumour)) >= best
 
 
 @pytest.mark.fast
 def test_the_background_spectrum_has_the_variance_of_the_noise(rng):
     images = 0.5 + 0.1 * rng.normal(size=(200, *SHAPE))
-    spectrum = scanning.background_spectrum(images, np.ones(images.shape, bool))
+    spectrum = scanning_fit.background_spectrum(images, np.ones(images.shape, bool))
     assert spectrum.mean() == pytest.approx(0.01, rel=0.05)
     assert spectrum.std() < 0.2 * spectrum.mean()
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import ceiling
+from experiments import bracket, ceiling, ceiling_plot
 from experiments.settings import ConfigError
 from wbad_jax.bioheat import Camera, CohortSettings
 from wbad_jax.bioheat.texture import draw_field, field_power_spectrum
@@ -70,7 +70,7 @@ def record(stored):
         ceiling.write(record, stored)
         lengths.append(len(record["rows"]))
 
-    record = ceiling.bracket(
+    record = bracket.bracket(
         spots(),
         SETTINGS,
         [0.5, 4.0, 64.0],
@@ -116,13 +116,13 @@ def test_radii_are_in_the_unit_of_the_lesions(record):
 
 def test_it_is_drawn_from_what_is_stored(record, stored, tmp_path):
     path = tmp_path / "bracket.png"
-    ceiling.draw(json.loads(stored.read_text(encoding="utf-8")), path)
+    ceiling_plot.draw(json.loads(stored.read_text(encoding="utf-8")), path)
     assert path.stat().st_size > 5000
-    assert "A >= " in ceiling.format_row(record["rows"][0])
+    assert "A >= " in bracket.format_row(record["rows"][0])
 
 
 def test_the_spectra_are_those_of_drawn_fields():
-    spectra = ceiling.noise_spectra(SETTINGS, np.array([0.05 / 16]), WINDOW)
+    spectra = bracket.noise_spectra(SETTINGS, np.array([0.05 / 16]), WINDOW)
     assert spectra.shape == (1, *SHAPE)
     variance = (0.2**2 + 0.05**2) / 16**2
     assert spectra.mean() == pytest.approx(variance, rel=1e-6)
@@ -131,7 +131,7 @@ def test_the_spectra_are_those_of_drawn_fields():
 def test_both_states_are_needed():
     dataset = spots(8)
     with pytest.raises(ConfigError, match="both states"):
-        ceiling.pairs_of(dataset, np.flatnonzero(dataset.factual))
+        bracket.pairs_of(dataset, np.flatnonzero(dataset.factual))
 
 
 @pytest.mark.parametrize("words", [["1", "x"], ["0"], ["-1"], [], ["inf"]])

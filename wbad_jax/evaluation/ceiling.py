@@ -19,6 +19,7 @@ that do not know the classifier may exceed it.
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -164,7 +165,8 @@ def _conflict(difference, first, second, epsilon: float, norm: str) -> bool:
 
 
 def _distances(healthy, tumour, norm: str) -> np.ndarray:
-    return distance.cdist(healthy, tumour, _METRICS[norm])
+    metric: Any = _METRICS[norm]  # SciPy's types know no names
+    return distance.cdist(healthy, tumour, metric)
 
 
 def _conflict_graph(healthy, tumour, masks, epsilon: float, norm: str) -> np.ndarray:
