@@ -33,7 +33,9 @@ from wbad_jax.evaluation import wilson_interval
 RESULTS = pathlib.Path(__file__).parent / "results"
 # From the rows to fit and those to score to the scores of the latter.
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
-_FOLDS, _RESAMPLINGS, _COMPONENTS = 5, 2000, 100
+TREES = 200
+RESAMPLINGS = 2000  # of the bootstrap
+_FOLDS, _COMPONENTS = 5, 100
 
 
 def linear_model_on_pixels():
@@ -49,7 +51,7 @@ def forest():
     """Sees what a linear model cannot: spread, corners, combinations."""
     return pipeline.make_pipeline(
         decomposition.PCA(_COMPONENTS, random_state=0),
-        ensemble.RandomForestClassifier(200, min_samples_leaf=5, random_state=0),
+        ensemble.RandomForestClassifier(TREES, min_samples_leaf=5, random_state=0),
     )
 
 
@@ -84,7 +86,7 @@ def summarise(scores: np.ndarray, labels: np.ndarray) -> dict:
     """AUC with a bootstrap interval over patients, and accuracy."""
     rng = np.random.default_rng(0)
     resampled = []
-    for _ in range(_RESAMPLINGS):
+    for _ in range(RESAMPLINGS):
         rows = rng.integers(len(labels), size=len(labels))
         resampled.append(metrics.roc_auc_score(labels[rows], scores[rows]))
     correct = int(((scores > 0.5) == labels).sum())

@@ -11,6 +11,12 @@ from tests.data.datasets import make_dataset
 COUNT = 200
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(cohort_audit, "TREES", 30)
+    monkeypatch.setattr(cohort_audit, "RESAMPLINGS", 200)
+
+
 @pytest.fixture
 def patients():
     """Half of them ill, numbered at random; noise for images."""
