@@ -1,7 +1,9 @@
 """Draws the figures of `docs/ceiling.md`, and writes the numbers it quotes.
 
     python -m experiments.ceiling --cohort=paper --output=runs/ceiling.json
-    python -m docs.figures.ceiling --bracket=runs/ceiling.json --output=docs/images
+    python -m docs.figures.ceiling --bracket runs/ceiling.json
+
+Several files of one cohort and split, such as one a norm, are put together.
 
 From the repository root, in some minutes. Without `--bracket` the numbers of the last
 such run are kept. Seeds are fixed and outside the ranges of all cohorts.
@@ -10,6 +12,7 @@ such run are kept. Seeds are fixed and outside the ranges of all cohorts.
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from docs.figures.ceiling_map import draw_map
 from docs.figures.ceiling_templates import draw_templates
@@ -18,16 +21,29 @@ from docs.figures.twin import versions
 from experiments.ceiling_plot import draw
 
 
+def read_brackets(paths: Sequence[pathlib.Path]) -> dict[str, Any]:
+    """One record with the rows of all files, which must agree in the rest."""
+    first, *others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    for path, other in zip(paths[1:], others, strict=True):
+        rows = other.pop("rows")
+        if other != {name: first[name] for name in first if name != "rows"}:
+            raise ValueError(f"{path} is of another cohort or split than {paths[0]}.")
+        first["rows"] += rows
+    return first
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures and writes `ceiling.json` beside them."""
     parser = output_parser(__doc__, "ceiling.json")
-    parser.add_argument("--bracket", type=pathlib.Path, help="JSON of the bracket")
+    parser.add_argument(
+        "--bracket", type=pathlib.Path, nargs="+", help="JSON of experiments.ceiling"
+    )
     options = parser.parse_args(arguments)
     output = options.output
     output.mkdir(parents=True, exist_ok=True)
     path = output / "ceiling.json"
     if options.bracket:
-        bracket = json.loads(options.bracket.read_text(encoding="utf-8"))
+        bracket = read_brackets(options.bracket)
     else:
         bracket = json.loads(path.read_text(encoding="utf-8"))["bracket"]
     draw(bracket, output / "ceiling_bracket.png")

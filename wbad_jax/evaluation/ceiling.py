@@ -30,7 +30,7 @@ from scipy.spatial import distance
 NORMS = ("linf", "l2", "l1")
 # Images are float32: a conflict is counted only if it is safe from rounding.
 _SLACK = 1e-6
-_METRICS = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
+_METRICS: dict[str, Any] = {"linf": "chebyshev", "l2": "euclidean", "l1": "cityblock"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
