@@ -165,8 +165,7 @@ def _conflict(difference, first, second, epsilon: float, norm: str) -> bool:
 
 
 def _distances(healthy, tumour, norm: str) -> np.ndarray:
-    metric: Any = _METRICS[norm]  # SciPy's types know no names
-    return distance.cdist(healthy, tumour, metric)
+    return distance.cdist(healthy, tumour, _METRICS[norm])
 
 
 def _conflict_graph(healthy, tumour, masks, epsilon: float, norm: str) -> np.ndarray:
