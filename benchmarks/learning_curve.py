@@ -35,7 +35,6 @@ def make_config() -> Config:
     config.arms = ARMS
     config.arm.undefended.num_steps = 600
     config.arm.adversarial.num_steps = 300
-    config.training.learning_rate = 4e-3
     config.training.eval_every = 100
     config.training.pgd = dict(num_steps=4, step_size=0.4, fgsm_start=False)
     config.evaluation.protocols = ("clean", "adaptive")

@@ -31,6 +31,7 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.baselines = True
     config.model.level = 3  # 96 x 128 pixels
     config.training.batch_size = 32
+    config.training.learning_rate = 2e-3
     config.training.eval_every = 50
     config.arm.undefended.num_steps = 200
     config.arm.wbad.num_steps = 200

@@ -31,7 +31,6 @@ def get_config(mode: str = "full") -> Config:
     config.attack.l2_ratio = 24.0
     config.arm.undefended.num_steps = 500
     config.arm.wbad.num_steps = 200
-    config.training.learning_rate = 4e-3
     config.training.pgd.num_steps = 4
     config.training.cw.num_steps = 4
     config.evaluation.batch_size = 105
