@@ -15,7 +15,9 @@ from wbad_jax.bioheat.unknowns import Gaussian
 # Whitened residual of a vector of unknowns; and the same with its Jacobian.
 Residual = Callable[[np.ndarray], np.ndarray]
 Linearise = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-_MOST_DAMPING = 1e8
+_MOST_DAMPING = 1e6
+# Relative accuracy of an objective in single precision.
+_ROUNDING = 1e-5
 
 
 class Estimate(NamedTuple):
@@ -51,7 +53,7 @@ def maximise_posterior(
     *,
     start: np.ndarray | None = None,
     max_iterations: int = 20,
-    tolerance: float = 1e-3,
+    tolerance: float = 1e-2,
 ) -> Estimate:
     """Minimises |residual(x)|^2 + (x - mean)^T covariance^-1 (x - mean).
 
@@ -118,7 +120,7 @@ def _step(residual, mean, root, z, data, hessian, gradient, damping):
         moved = z - np.linalg.solve(scaled, gradient)
         after = np.float64(residual(mean + root @ moved))
         # False too where the model has no answer.
-        if after @ after + moved @ moved < now:
+        if after @ after + moved @ moved < now * (1 + _ROUNDING):
             return moved, max(damping / 10, 1e-6)
         damping *= 10
     return None, damping
