@@ -143,6 +143,7 @@ def summarise(rows: list[dict]) -> dict:
 
 
 def _summary_of_fits(fits: list[dict]) -> dict:
+    ratios = np.array([fit["log_evidence_ratio"] for fit in fits])
     reduced = np.array([fit["chi_square"] for fit in fits])
     reduced = reduced / np.array([[fit["pixels"]] for fit in fits])
     return {
@@ -151,9 +152,7 @@ def _summary_of_fits(fits: list[dict]) -> dict:
         "favours_tumour": float(
             np.mean([fit["log_evidence_ratio"] > 0 for fit in fits])
         ),
-        "median_log_evidence_ratio": float(
-            np.median([fit["log_evidence_ratio"] for fit in fits])
-        ),
+        "median_log_evidence_ratio": float(np.median(ratios)),
         "median_reduced_chi_square": np.median(reduced, axis=0).tolist(),
         "median_residual_rms_celsius": np.median(
             [fit["residual_rms_celsius"] for fit in fits], axis=0

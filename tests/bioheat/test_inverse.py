@@ -71,9 +71,7 @@ def test_the_jacobian_is_that_of_differences(inverse, patient_values, predict):
         step = np.zeros_like(values)
         step[index] = 0.02 * scale[index]
         ends = [
-            np.asarray(
-                observed.prediction(values + sign * step, inverse.scene, **static)
-            )
+            observed.prediction(values + sign * step, inverse.scene, **static)
             for sign in (1, -1)
         ]
         difference = (ends[0] - ends[1]) / (2 * step[index])

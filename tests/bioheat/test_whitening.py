@@ -44,8 +44,10 @@ def test_without_a_mask_it_is_division_in_the_fourier_domain():
 
 
 def test_images_of_the_model_have_the_chi_square_of_their_pixels():
-    # Without blur, which the draws here leave out.
-    camera = dataclasses.replace(SETTINGS.camera, psf_sigma_pixels=0.0)
+    # Without blur and rounding, which the draws here leave out.
+    camera = dataclasses.replace(
+        SETTINGS.camera, psf_sigma_pixels=0.0, quantum_celsius=0.0
+    )
     settings = dataclasses.replace(SETTINGS, camera=camera)
     power = whitening.residual_power_spectrum(settings)
     white = whitening.whiten_body(power, half_mask())
