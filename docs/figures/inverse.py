@@ -28,8 +28,8 @@ from wbad_jax.data.simulated import SimulatedThermograms
 
 FIRST_SEED = 9_600_000
 # Patients whose healthy twin is calibrated too.
-BOTH_TWINS = 10
-SEARCH = InverseSettings(num_starts=1, max_iterations=12)
+BOTH_TWINS = 5
+SEARCH = InverseSettings(num_starts=1, max_iterations=20)
 ESTIMATED = ("column", "row", "depth", "diameter", "log_heat", "log_power", "log_flow")
 PAIRS = (
     ("log_heat", "log_diameter"),

@@ -49,14 +49,16 @@ class InverseSettings:
     Attributes:
         num_starts: Places from which a tumour is refined, the best of a search.
         max_iterations: Of each refinement.
-        tolerance: See `gauss_newton.maximise_posterior`.
+        tolerance: On the squared length of the last step in posterior standard
+            deviations. The model has kinks where boundaries of tissue pass the cells,
+            so that much less is seldom reached.
         free_period_mm: Bands coarser than this are left free by the score of physics
             consistency: all that heat conduction could shape.
     """
 
     num_starts: int = 2
     max_iterations: int = 20
-    tolerance: float = 1e-2
+    tolerance: float = 0.1
     free_period_mm: float = 40.0
 
     def __post_init__(self):
