@@ -81,7 +81,7 @@ def maximise_posterior(
     damping, iteration, decrement = 1e-3, 0, np.inf
     identity = np.eye(z.size)
     while True:
-        data, jacobian = map(np.float64, linearise(prior.mean + root @ z))
+        data, jacobian = map(_double, linearise(prior.mean + root @ z))
         if not (np.isfinite(data).all() and np.isfinite(jacobian).all()):
             raise NotConvergedError(
                 f"The model has no answer at its unknowns {prior.mean + root @ z}."
@@ -118,9 +118,13 @@ def _step(residual, mean, root, z, data, hessian, gradient, damping):
     while damping < _MOST_DAMPING:
         scaled = hessian + damping * np.diag(np.diag(hessian))
         moved = z - np.linalg.solve(scaled, gradient)
-        after = np.float64(residual(mean + root @ moved))
+        after = _double(residual(mean + root @ moved))
         # False too where the model has no answer.
         if after @ after + moved @ moved < now * (1 + _ROUNDING):
             return moved, max(damping / 10, 1e-6)
         damping *= 10
     return None, damping
+
+
+def _double(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, np.float64)

@@ -27,6 +27,7 @@ from wbad_jax.bioheat.observed import (
 )
 from wbad_jax.bioheat.patient import Twin
 from wbad_jax.bioheat.solver import NotConvergedError
+from wbad_jax.bioheat.tumour_search import best_tumours, search_grid
 from wbad_jax.bioheat.unknowns import HEALTHY_NAMES, TUMOUR_NAMES, Gaussian
 from wbad_jax.bioheat.whitening import (
     Whitening,
@@ -36,9 +37,6 @@ from wbad_jax.bioheat.whitening import (
 )
 
 _FIRST = len(HEALTHY_NAMES)
-# Covers at which a tumour is first tried, in standard deviations of their prior.
-_COVERS = (-0.3,)
-_SEARCH_SPACING_MM = 20.0
 _EXPECTATION_DRAWS = 128
 
 
@@ -209,11 +207,12 @@ class Inverse:
             about 1 for a picture of the law, more for one that no patient explains.
         """
         fine, expected = self.fine
-        white = np.asarray(_whiten(fine.matrix, self._rest(celsius, healthy.values)))
+        rest = self._rest(celsius, self.predict(healthy.values))
+        white = np.asarray(_whiten(fine.matrix, rest))
         return float(white @ white) / expected
 
-    def _rest(self, celsius, values) -> np.ndarray:
-        return np.where(self.mask, celsius - self.predict(values), 0.0)
+    def _rest(self, celsius, picture) -> np.ndarray:
+        return np.where(self.mask, celsius - picture, 0.0)
 
     def _fit(self, celsius, predict, prior: Gaussian, start) -> Estimate:
         check_celsius(np.asarray(celsius), self.mask)
@@ -231,60 +230,27 @@ class Inverse:
         )
 
     def _tumour_starts(self, celsius, healthy: Estimate):
-        """Start and prior of the best few tumours of a coarse search.
-
-        Each is judged by how far the residual of the healthy fit falls if a tumour is
-        added and all unknowns of the patient move with it, to first order.
-        """
-        white = np.asarray(
-            _whiten(self.whitening.matrix, self._rest(celsius, healthy.values))
-        )
+        """Start and prior of the refinements, most promising first."""
         base = self.predict(healthy.values)
-        posterior = np.linalg.cholesky(healthy.covariance)
-        projected = healthy.jacobian @ posterior
-        candidates = []
-        for values, prior in self._search_grid():
-            excess = self.predict(np.concatenate([healthy.values, values])) - base
-            shape = np.asarray(_whiten(self.whitening.matrix, excess))
-            inner = projected.T @ shape
-            free = max(shape @ shape - inner @ inner, 1e-12)
-            # The gradient of the healthy fit is that of its prior, not zero.
-            amplitude = np.clip((shape @ white) / free, 0.2, 5.0)
-            gain = 2 * amplitude * (shape @ white) - amplitude**2 * free
-            if np.isfinite(gain):
-                start = values.copy()
-                start[4] += math.log(amplitude)
-                candidates.append((gain, start, prior))
-        candidates.sort(key=lambda candidate: -candidate[0])
-        chosen: list[np.ndarray] = []
-        for _, start, prior in candidates:
-            apart = [np.hypot(*(start - each)[:2]) for each in chosen]
-            if len(chosen) < self.settings.num_starts and all(
-                distance > 1.5 * _SEARCH_SPACING_MM for distance in apart
-            ):
-                chosen.append(start)
-                yield (
-                    np.concatenate([healthy.values, start]),
-                    _joint(self.prior, prior),
-                )
 
-    def _search_grid(self):
-        """Tumours to try, with the prior of the breast that they are in."""
-        margin = self.cohort.tumours.margin
-        for breast in self.scene.template.body.breasts:
-            prior = unknowns.in_breast(self._tumour_law, breast, margin)
-            reach = np.sqrt(np.diag(prior.covariance)[:2]) * 2
-            steps = np.ceil(reach / _SEARCH_SPACING_MM).astype(int)
-            for i in range(-steps[0], steps[0] + 1):
-                for j in range(-steps[1], steps[1] + 1):
-                    shift = np.array([i, j]) * _SEARCH_SPACING_MM
-                    if np.hypot(*(shift / reach)) > 1.1:
-                        continue
-                    for cover in _COVERS:
-                        values = prior.mean.copy()
-                        values[:2] += shift
-                        values[2] += cover * math.sqrt(prior.covariance[2, 2])
-                        yield values, prior
+        def excess(tumour: np.ndarray) -> np.ndarray:
+            picture = self.predict(np.concatenate([healthy.values, tumour]))
+            return np.asarray(_whiten(self.whitening.matrix, picture - base))
+
+        starts = best_tumours(
+            np.asarray(_whiten(self.whitening.matrix, self._rest(celsius, base))),
+            excess,
+            healthy,
+            search_grid(
+                self._tumour_law,
+                self.scene.template.body.breasts,
+                self.cohort.tumours.margin,
+            ),
+            self.settings.num_starts,
+        )
+        for tumour, law in starts:
+            start = np.concatenate([healthy.values, tumour])
+            yield start, _joint(self.prior, law)
 
     def _calibration(self, celsius, healthy: Estimate, ill: Estimate) -> Calibration:
         names = (*HEALTHY_NAMES, *TUMOUR_NAMES, "depth", "diameter", "log_power")
@@ -301,8 +267,8 @@ class Inverse:
             healthy=healthy,
             ill=ill,
             log_evidence_ratio=ill.log_evidence - healthy.log_evidence - math.log(2),
-            residual=self._rest(celsius, ill.values),
-            healthy_residual=self._rest(celsius, healthy.values),
+            residual=self._rest(celsius, self.predict(ill.values)),
+            healthy_residual=self._rest(celsius, self.predict(healthy.values)),
             pixels=self.whitening.count,
             converged=healthy.converged and ill.converged,
         )

@@ -30,7 +30,7 @@ from wbad_jax.bioheat.unknowns import (
 CELSIUS_LIMITS = (0.0, 60.0)
 # Least share of the pixels of either body, observed or template, that belong to both.
 _LEAST_OVERLAP = 0.9
-# Outer cells have the air's temperature: no tumour can be sought there.
+# Relative residual of the healthy solve.
 _TOLERANCE = 1e-6
 
 
@@ -45,9 +45,9 @@ class Scene(NamedTuple):
     """
 
     template: Twin
-    mask: Array
-    emissivity: Surface
-    blur: tuple[Array, Array]
+    mask: Array | np.ndarray
+    emissivity: Surface | np.ndarray
+    blur: tuple[Array | np.ndarray, Array | np.ndarray]
 
 
 def make_scene(

@@ -107,7 +107,8 @@ def whiten_body(power: np.ndarray, mask: Bool[np.ndarray, "rows columns"]) -> Wh
     covariance = np.fft.ifft2(power).real
     between = covariance[rows[:, None] - rows, columns[:, None] - columns]
     factor = linalg.cholesky(between, lower=True, overwrite_a=True)
-    inverse, _ = linalg.lapack.dtrtri(factor, lower=1)
+    (invert_triangle,) = linalg.get_lapack_funcs(("trtri",), (factor,))
+    inverse, _ = invert_triangle(factor, lower=1)
     place = np.flatnonzero(mask)
     matrix = np.zeros((mask.size, mask.size), np.float32)
     matrix[np.ix_(place, place)] = inverse
