@@ -22,6 +22,7 @@ import numpy as np
 
 from docs.figures.command_line import output_parser
 from docs.figures.inverse_detector import measure_detector
+from docs.figures.twin import versions
 from wbad_jax.bioheat import cohort
 from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
 from wbad_jax.data.simulated import SimulatedThermograms
@@ -110,8 +111,32 @@ def _fit(found: Calibration) -> dict:
 
 
 def summarise(rows: list[dict]) -> dict:
-    """Errors, coverage and what cannot be told apart."""
+    """Errors, coverage, what cannot be told apart, and how the fits went."""
+    groups = {
+        "without_own_vessels": [row for row in rows if not row["own_vessels"]],
+        "with_own_vessels": [row for row in rows if row["own_vessels"]],
+    }
     summary: dict = {"patients": len(rows)}
+    summary["errors"] = {
+        name: _errors(group) for name, group in {"all": rows, **groups}.items() if group
+    }
+    summary["correlation"] = {
+        key: float(np.median([row["correlation"][key] for row in rows]))
+        for key in rows[0]["correlation"]
+    }
+    for image in ("tumour_image", "healthy_image"):
+        fits = [row[image] for row in rows if image in row]
+        if fits:
+            summary[image] = _summary_of_fits(fits)
+    return summary
+
+
+def _errors(rows: list[dict]) -> dict:
+    """Errors and coverage of a group of patients."""
+    summary: dict = {
+        "patients": len(rows),
+        "converged": float(np.mean([row["tumour_image"]["converged"] for row in rows])),
+    }
     for name in ESTIMATED:
         errors = np.array([row["estimate"][name] - row["true"][name] for row in rows])
         spreads = np.array([row["sd"][name] for row in rows])
@@ -131,14 +156,6 @@ def summarise(rows: list[dict]) -> dict:
     ]
     summary["place"] = {"median_error_mm": _median(np.array(shifts))}
     summary["place"]["within_10_mm"] = float((np.array(shifts) < 10).mean())
-    summary["correlation"] = {
-        key: float(np.median([row["correlation"][key] for row in rows]))
-        for key in rows[0]["correlation"]
-    }
-    for image in ("tumour_image", "healthy_image"):
-        fits = [row[image] for row in rows if image in row]
-        if fits:
-            summary[image] = _summary_of_fits(fits)
     return summary
 
 
@@ -222,6 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _update(path: pathlib.Path, name: str, part: dict) -> None:
     record = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    record["versions"] = versions()
     record[name] = part
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -23,24 +23,29 @@ def rows(title):
     return [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines][2:]
 
 
-def recovery_row(name, digits):
-    found = MEASURED["known"]["summary"][name]
+def recovery_row(found, digits):
     middle, low, high = found["median_absolute_error"]
+    keys = ("rms_error", "mean_error", "median_stated_sd", "spread_of_truth")
     return [
         f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})",
-        f"{found['mean_error']:.{digits}f}",
-        f"{found['median_stated_sd']:.{digits}f}",
-        f"{found['spread_of_truth']:.{digits}f}",
+        *[f"{found[key]:.{digits}f}" for key in keys],
         f"{100 * found['coverage_68']:.0f}",
         f"{100 * found['coverage_95']:.0f}",
     ]
 
 
-def test_errors_and_coverage_are_what_was_measured():
-    quoted = {row[0]: row[2:] for row in rows("Recovery")}
+@pytest.mark.parametrize("group", ["without", "with"])
+def test_errors_and_coverage_are_what_was_measured(group):
+    title = f"Tumours {group} vessels of their own"
+    quoted = {row[0]: row[2:] for row in rows(title)}
+    measured = MEASURED["known"]["summary"]["errors"][f"{group}_own_vessels"]
     assert list(quoted) == list(ESTIMATED)
     for name, cells in quoted.items():
-        assert cells == recovery_row(name, 2 if name.startswith("log") else 1), name
+        digits = 2 if name.startswith("log") else 1
+        assert cells == recovery_row(measured[name], digits), name
+    assert f"{measured['patients']} patients" in TEXT
+    place = measured["place"]["median_error_mm"][0]
+    assert f"less than {place:.1f} mm from the true place" in TEXT
 
 
 def test_correlations_are_what_was_measured():
@@ -66,12 +71,17 @@ def test_the_detector_is_what_was_measured():
 
 def test_the_text_quotes_what_was_measured():
     known = MEASURED["known"]["summary"]
-    fits = known["tumour_image"]
+    fits, twins = known["tumour_image"], known["healthy_image"]
+    bare = MEASURED["no_vessels"]["summary"]
+    depth = bare["errors"]["all"]["depth"]
     for phrase in (
         f"{known['patients']} simulated patients",
         f"{100 * fits['converged']:.0f} % of the fits converged",
-        f"{known['place']['median_error_mm'][0]:.1f} mm from the true place",
         f"in {100 * fits['favours_tumour']:.0f} % of the pictures with a tumour",
+        f"in {100 * twins['favours_tumour']:.0f} % of {twins['images']} pictures of",
+        f"on {bare['patients']} of the patients",
+        f"off by {depth['median_absolute_error'][0]:.1f} mm in the median",
+        f"{100 * depth['coverage_95']:.0f} % of the depths",
         f"{MEASURED['detector']['patients']} patients of the test part",
         f"{MEASURED['detector']['clean_median_score']:.3f} in clean pictures",
     ):
