@@ -14,11 +14,13 @@ from wbad_jax.bioheat.cohort import (
     PARAMETER_NAMES,
     CohortSettings,
     Patient,
+    draw_healthy,
     simulate,
     simulate_patient,
 )
 from wbad_jax.bioheat.conduction import Surroundings, heat_balance, skin_temperature
 from wbad_jax.bioheat.cut_cells import cut_cells
+from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
 from wbad_jax.bioheat.medium import Region, tissue_medium
 from wbad_jax.bioheat.patient import Skin, Tissues, Tumour, Twin
 from wbad_jax.bioheat.solver import NotConvergedError, check_converged, solve
@@ -43,11 +45,14 @@ __all__ = [
     "Acquisition",
     "Body",
     "Breast",
+    "Calibration",
     "Camera",
     "CohortSettings",
     "ColdStress",
     "Grid",
     "HealthySettings",
+    "Inverse",
+    "InverseSettings",
     "NotConvergedError",
     "Patient",
     "Region",
@@ -65,6 +70,7 @@ __all__ = [
     "cold_stress",
     "cut_cells",
     "draw_acquisition",
+    "draw_healthy",
     "draw_tumour",
     "draw_twin",
     "evolve",

@@ -188,6 +188,27 @@ def simulate_patient(seed: int, settings: CohortSettings) -> Patient:
     )
 
 
+def draw_healthy(seed: int, settings: CohortSettings) -> tuple[Twin, Acquisition]:
+    """The patient without tumour of a seed, and how she was imaged, without a solve.
+
+    Args:
+        seed: Names the patient.
+        settings: Of a cohort that is not confounded.
+
+    Returns:
+        What `simulate_patient` draws under the same arguments.
+
+    Raises:
+        ValueError: If the cohort is confounded.
+    """
+    if settings.confounded:
+        raise ValueError("draw_healthy needs a cohort that is not confounded.")
+    rng = _random_streams(seed)
+    acquisition = draw_acquisition(rng["acquisition"], settings.camera)
+    room = acquisition.room_celsius
+    return draw_twin(rng["anatomy"], room, settings.healthy), acquisition
+
+
 def _random_streams(seed: int) -> dict[str, np.random.Generator]:
     children = np.random.SeedSequence(seed).spawn(len(_STREAMS))
     return {
