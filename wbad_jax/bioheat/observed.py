@@ -167,7 +167,8 @@ def prediction_and_jacobian(
     """The same with its derivatives: one solve more for each unknown.
 
     One after the other: as a batch of more than eight they are no faster on two cores,
-    and XLA:CPU of JAX 0.10 was seen to give wrong derivatives for the rest.
+    and XLA:CPU of JAX 0.10.2 computes the skin wrongly for the ninth and later ones:
+    `(weight * values).sum(axis)` of a batch with weights that are none.
     """
     picture, push = jax.linearize(lambda x: predict(x, scene, grid), values)
     columns = jax.lax.map(push, jnp.eye(values.size, dtype=values.dtype))
