@@ -360,3 +360,19 @@ def test_a_tumour_centred_on_a_cell_has_derivatives():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(derivative))
     for place, axis in zip((28.0, -4.0, 4.0), SMALL.axes(), strict=True):
         assert place in np.ravel(axis)
+
+
+def test_a_batch_on_one_body_is_solved_like_each_of_it():
+    """XLA:CPU of JAX 0.10 gets sums of products wrong from the ninth of a batch on."""
+    patient = as_arrays(patients.twin())
+
+    @jax.jit
+    def skin(heat_transfer):
+        cooled = patient.skin._replace(heat_transfer=heat_transfer)
+        state = twin.discretise(patient._replace(skin=cooled), patients.MIDDLE)
+        return twin.view(state, twin.steady_state(state)[0]).skin
+
+    cooling = jnp.linspace(8.0, 20.0, 13)
+    together = jax.jit(jax.vmap(skin))(cooling)
+    for alone, found in zip(cooling, together, strict=True):
+        np.testing.assert_allclose(found, skin(alone), atol=2e-3)

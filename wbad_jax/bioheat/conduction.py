@@ -183,7 +183,10 @@ def skin_temperature(
     weight = jnp.maximum(cells.skin_facing, 0.0)
     total = weight.sum(axis=-3)
     visible = total > 0
-    mean = (weight * skin).sum(axis=-3) / jnp.where(visible, total, 1.0)
+    # Not a sum of products: XLA:CPU of JAX 0.10 gets that wrong for many batches of
+    # more than eight bodies.
+    seen = jnp.einsum("...zyx,...zyx->...yx", weight, skin)
+    mean = seen / jnp.where(visible, total, 1.0)
     background = jnp.broadcast_to(air, theta.shape)[..., 0, :, :]
     return jnp.where(visible, mean, background) + REFERENCE_CELSIUS
 
