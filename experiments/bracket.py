@@ -11,7 +11,6 @@ from tqdm import tqdm
 from experiments.settings import ConfigError
 from wbad_jax import data, evaluation
 from wbad_jax.bioheat import CohortSettings
-from wbad_jax.bioheat.texture import field_power_spectrum
 from wbad_jax.data import Dataset
 
 _LEVELS = 255
@@ -73,17 +72,13 @@ def noise_spectra(
         noise: Standard deviation of each patient's white noise, in pixel units.
         window: Temperatures of pixels 0 and 1.
     """
-    field = field_power_spectrum(
-        settings.shape,
-        settings.spacing_mm,
-        standard_deviation=settings.field_celsius,
-        log_slope=settings.field_log_slope,
-        smoothing_mm=settings.field_smoothing_mm,
-    )
     rows, columns = (np.fft.fftfreq(size) for size in settings.shape)
     squared = rows[:, None] ** 2 + columns**2
     blur = np.exp(-((2 * np.pi * settings.camera.psf_sigma_pixels) ** 2) * squared)
-    return field * blur / (window[1] - window[0]) ** 2 + noise[:, None, None] ** 2
+    return (
+        settings.field_spectrum * blur / (window[1] - window[0]) ** 2
+        + noise[:, None, None] ** 2
+    )
 
 
 def informed_ceiling(

@@ -20,12 +20,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from docs.figures import twin_pictures
 from docs.figures.command_line import output_parser
 from docs.figures.inverse_detector import measure_detector
 from docs.figures.twin import versions
 from wbad_jax.bioheat import cohort
 from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
-from wbad_jax.data.simulated import SimulatedThermograms
 
 FIRST_SEED = 9_600_000
 # Patients whose healthy twin is calibrated too.
@@ -40,12 +40,6 @@ PAIRS = (
     ("depth", "diameter"),
     ("depth", "log_heat"),
 )
-
-
-def quickstart() -> cohort.CohortSettings:
-    """The law of the patients."""
-    configs = {config.name: config for config in SimulatedThermograms.BUILDER_CONFIGS}
-    return configs["quickstart"].cohort
 
 
 def truth(parameters: dict[str, float]) -> dict[str, float]:
@@ -214,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--suspects", type=int, default=30)
     options = parser.parse_args(arguments)
     path = options.output / "inverse.json"
-    settings = quickstart()
+    settings = twin_pictures.cohort("quickstart")
     parts = (("known", options.patients), ("no_vessels", options.without_vessels))
     for name, count in parts:
         rows, begun = [], time.time()

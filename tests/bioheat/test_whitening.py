@@ -21,16 +21,9 @@ def half_mask():
 
 def draw_residual(rng, settings):
     """Field and camera noise, drawn by the functions that make images."""
-    field = texture.field_power_spectrum(
-        settings.shape,
-        settings.spacing_mm,
-        standard_deviation=settings.field_celsius,
-        log_slope=settings.field_log_slope,
-        smoothing_mm=settings.field_smoothing_mm,
-    )
     exposure = draw_exposure(rng, settings.shape, settings.camera)
     noise = exposure.white + exposure.columns + exposure.offset
-    return texture.draw_field(rng, field) + noise
+    return texture.draw_field(rng, settings.field_spectrum) + noise
 
 
 def test_without_a_mask_it_is_division_in_the_fourier_domain():

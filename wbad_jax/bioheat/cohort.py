@@ -96,6 +96,17 @@ class CohortSettings:
         depth = round(self.height_mm / self.spacing_mm)
         return Grid(shape=(depth, *self.shape), spacing_mm=self.spacing_mm)
 
+    @property
+    def field_spectrum(self) -> np.ndarray:
+        """Of the Gaussian field, see `texture.field_power_spectrum`."""
+        return texture.field_power_spectrum(
+            self.shape,
+            self.spacing_mm,
+            standard_deviation=self.field_celsius,
+            log_slope=self.field_log_slope,
+            smoothing_mm=self.field_smoothing_mm,
+        )
+
 
 class Patient(NamedTuple):
     """A simulated patient.
@@ -225,14 +236,7 @@ def _take_pictures(
     settings: CohortSettings,
 ) -> list[np.ndarray]:
     """Pictures of each scene, with the same Gaussian field and the same noise."""
-    spectrum = texture.field_power_spectrum(
-        settings.shape,
-        settings.spacing_mm,
-        standard_deviation=settings.field_celsius,
-        log_slope=settings.field_log_slope,
-        smoothing_mm=settings.field_smoothing_mm,
-    )
-    field = texture.draw_field(rng["field"], spectrum)
+    field = texture.draw_field(rng["field"], settings.field_spectrum)
     exposure = draw_exposure(
         rng["exposure"], settings.shape, acquisition.camera, frames=len(scenes[0])
     )

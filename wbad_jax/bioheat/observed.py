@@ -166,9 +166,7 @@ def prediction_and_jacobian(
 ) -> tuple[Surface, Float[Array, "rows columns unknowns"]]:
     """The same with its derivatives: one solve more for each unknown.
 
-    One after the other: as a batch of more than eight they are no faster on two cores,
-    and XLA:CPU of JAX 0.10.2 computes the skin wrongly for the ninth and later ones:
-    `(weight * values).sum(axis)` of a batch with weights that are none.
+    One after the other: as a batch they are no faster on two cores.
     """
     picture, push = jax.linearize(lambda x: predict(x, scene, grid), values)
     columns = jax.lax.map(push, jnp.eye(values.size, dtype=values.dtype))

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy import linalg
 
-from wbad_jax.bioheat import texture
 from wbad_jax.bioheat.cohort import CohortSettings
 
 # Memory grows with the square of the pixels: 256 MB in single precision.
@@ -49,15 +48,12 @@ def residual_power_spectrum(settings: CohortSettings) -> np.ndarray:
         Celsius.
     """
     camera, (height, width) = settings.camera, settings.shape
-    field = texture.field_power_spectrum(
-        settings.shape,
-        settings.spacing_mm,
-        standard_deviation=settings.field_celsius,
-        log_slope=settings.field_log_slope,
-        smoothing_mm=settings.field_smoothing_mm,
-    )
     passed = np.exp(-((2 * np.pi * camera.psf_sigma_pixels) ** 2) * _squared(settings))
-    power = field * passed + camera.noise_celsius**2 + camera.quantum_celsius**2 / 12
+    power = (
+        settings.field_spectrum * passed
+        + camera.noise_celsius**2
+        + camera.quantum_celsius**2 / 12
+    )
     power[0] += height * camera.column_celsius**2
     power[0, 0] += height * width * camera.drift_celsius**2
     return power
