@@ -36,7 +36,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from wbad_jax.evaluation.quadratic_program import dual_norm, supported, worst_shift
+from wbad_jax.evaluation.quadratic_program import (
+    dual_norm,
+    project,
+    supported,
+    worst_shift,
+)
 
 _NORMS = ("linf", "l2")
 
@@ -106,11 +111,7 @@ def observe_in_white_noise(
     half = _checked(templates, epsilon, norm) / 2
     if not 0 < sigma < math.inf:
         raise ValueError(f"sigma must be finite and > 0, got {sigma}.")
-    if norm == "linf":
-        shift = np.clip(half, -epsilon, epsilon)
-    else:
-        size = np.sqrt((half**2).sum((1, 2), keepdims=True))
-        shift = half * np.minimum(1.0, epsilon / np.where(size > 0, size, 1.0))
+    shift = project(half, epsilon, norm, np)
     rest = half - shift
     alpha = np.sqrt((rest**2).sum((1, 2))) / sigma
     return InformedObserver(
@@ -213,12 +214,7 @@ def mean_with_interval(
 
 def _evaluate(half, spectra, observed, epsilon, norm, free) -> InformedObserver:
     """Both bounds in double precision, for exactly feasible z and w."""
-    seen = np.where(observed, free, 0.0)
-    if norm == "linf":
-        seen = np.clip(seen, -epsilon, epsilon)
-    else:
-        size = np.sqrt((seen**2).sum((1, 2), keepdims=True))
-        seen *= np.minimum(1.0, epsilon / np.where(size > 0, size, 1.0))
+    seen = project(np.where(observed, free, 0.0), epsilon, norm, np)
     rest = half - np.where(observed, seen, free)
     modes = np.fft.fft2(rest, norm="ortho")
     upper = np.sqrt((np.abs(modes) ** 2 / spectra).sum((1, 2)))

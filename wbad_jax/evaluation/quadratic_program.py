@@ -47,13 +47,13 @@ def worst_shift(
             s=image.shape[-2:],
         )
 
-    def project(z):
-        inside = _project(jnp.where(observed, z, 0), epsilon, norm)
+    def feasible(z):
+        inside = project(jnp.where(observed, z, 0), epsilon, norm, jnp)
         return jnp.where(observed, inside, z)
 
     def iterate(_, state):
         shift, momentum, step, iteration, gap = state
-        moved = project(momentum + whiten(half - momentum))
+        moved = feasible(momentum + whiten(half - momentum))
         change = moved - shift
         uphill = jnp.sum((momentum - moved) * change, (1, 2), keepdims=True) > 0
         step = jnp.where(uphill, 1.0, step)
@@ -76,17 +76,18 @@ def worst_shift(
     def unfinished(state):
         return jnp.any(state.gap > tolerance / 2) & (state.iteration < max_iterations)
 
-    start = project(half)
+    start = feasible(half)
     ones = jnp.ones((len(half), 1, 1), half.dtype)
     state = _State(start, start, ones, jnp.int32(0), jnp.full(len(half), jnp.inf))
     return jax.lax.while_loop(unfinished, advance, state).shift
 
 
-def _project(z, epsilon, norm: str):
+def project(z, epsilon, norm: str, xp):
+    """The nearest shift within the ball, by image."""
     if norm == "linf":
-        return jnp.clip(z, -epsilon, epsilon)
-    size = jnp.sqrt(jnp.sum(z**2, (1, 2), keepdims=True))
-    return z * jnp.minimum(1.0, epsilon / jnp.where(size > 0, size, 1.0))
+        return xp.clip(z, -epsilon, epsilon)
+    size = xp.sqrt(xp.sum(z**2, (1, 2), keepdims=True))
+    return z * xp.minimum(1.0, epsilon / xp.where(size > 0, size, 1.0))
 
 
 def supported(weights, shift, observed, epsilon, norm: str, xp):
