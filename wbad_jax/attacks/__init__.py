@@ -4,8 +4,9 @@ import dataclasses
 from types import MappingProxyType
 from typing import Any
 
+from wbad_jax.attacks.apgd import APGD
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
-from wbad_jax.attacks.gradient import FGSM, PGD
+from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
 from wbad_jax.attacks.losses import (
     LOSSES,
     cross_entropy,
@@ -13,6 +14,7 @@ from wbad_jax.attacks.losses import (
     margin_loss,
     misclassified,
 )
+from wbad_jax.attacks.pgd import BIM, MIM, PGD
 from wbad_jax.attacks.result import Attack, AttackResult, finish
 from wbad_jax.attacks.threat_models import (
     NORMS,
@@ -25,11 +27,15 @@ from wbad_jax.attacks.threat_models import (
 )
 
 __all__ = [
+    "APGD",
     "ATTACKS",
+    "BIM",
     "FGSM",
     "LOSSES",
+    "MIM",
     "NORMS",
     "PGD",
+    "RandomStartFGSM",
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
@@ -48,7 +54,15 @@ __all__ = [
 ]
 
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
-    {"fgsm": FGSM, "pgd": PGD, "cw": CarliniWagnerL2}
+    {
+        "fgsm": FGSM,
+        "fgsm_rs": RandomStartFGSM,
+        "bim": BIM,
+        "mim": MIM,
+        "pgd": PGD,
+        "apgd": APGD,
+        "cw": CarliniWagnerL2,
+    }
 )
 
 
