@@ -303,4 +303,6 @@ def test_a_surrogate_with_gradients_breaks_a_model_without(name, key):
     exact = run(ATTACKS[name], weights, key, images, labels, epsilon)
     assert np.mean(exact.success) >= 0.5
     assert np.all(helped.success | ~exact.success)
-    assert np.all(helped.margin <= exact.margin + MARGIN_TOLERANCE)
+    # An attack that rests with its first success does not seek the lowest margin.
+    resting = exact.success & getattr(ATTACKS[name], "stop_on_success", False)
+    assert np.all(resting | (helped.margin <= exact.margin + MARGIN_TOLERANCE))

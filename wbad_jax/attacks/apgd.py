@@ -128,6 +128,7 @@ class APGD:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         logits = logits_fn(images)
@@ -151,9 +152,7 @@ class APGD:
             run, best = carry
             loss = self._loss(targets[:, run % repeats])
             oracle = make_oracle(logits_fn, model, labels, loss)
-            climb = functools.partial(
-                self._climb, logits_fn, oracle, functools.partial(loss, labels=labels)
-            )
+            climb = functools.partial(self._climb, logits_fn, oracle, loss)
             return run + 1, self._phases(
                 climb, start_of(run // repeats), labels, ball, best
             )
@@ -167,7 +166,8 @@ class APGD:
     def _loss(self, targets: Labels) -> losses.LossFn:
         if self.loss in losses.LOSSES:
             return losses.LOSSES[self.loss]
-        return functools.partial(losses.TARGETED_LOSSES[self.loss], targets=targets)
+        towards = losses.TARGETED_LOSSES[self.loss]
+        return lambda logits, labels: towards(logits, labels, targets)
 
     def _goes_on(self, best: Candidate) -> Array | bool:
         return ~jnp.all(best.success) if self.stop_on_success else True
@@ -188,7 +188,7 @@ class APGD:
         self,
         logits_fn: LogitsFn,
         oracle: Oracle,
-        loss_of,
+        loss: losses.LossFn,
         labels: Labels,
         ball: Ball,
         start: Images,
@@ -201,7 +201,7 @@ class APGD:
         def evaluate(images: Images, best: Candidate) -> tuple[_Point, Candidate]:
             logits, gradient = oracle(images)
             best = self._keep(judge(images, logits, labels), best)
-            return _Point(images, loss_of(logits), gradient), best
+            return _Point(images, loss(logits, labels), gradient), best
 
         def body(state: _State) -> _State:
             moved = _advance(ball, state)

@@ -148,7 +148,7 @@ def make_optimizer(name: str, momentum: float, ball: Ball) -> Optimizer:
 
 
 def _adam(ball: Ball) -> Optimizer:
-    adam = optax.scale_by_adam()
+    adam: Any = optax.scale_by_adam()
 
     def update(gradient, current, state):
         # Adam's small constant must not depend on the scale of the logits.
