@@ -11,9 +11,9 @@ without the tumour. An adversary who knows it needs neither gradients nor the mo
   places. Against the informed observer's own test in white noise it is optimal: it
   realises `evaluation.observe_in_white_noise`.
 
-So a robust accuracy above the ceiling cannot come from a weak attack once these two are
-among the attacks. Twins, templates and places are data of the call. An attack that has
-the signature of all others is `functools.partial(TwinAttack(), twins=twins)`.
+With them among the attacks, a weak attack cannot lift robust accuracy above the
+ceiling. Twins, templates and places are data of the call: the signature of all others
+is that of `functools.partial(TwinAttack(), twins=twins)`.
 
 Reference:
     Bhagoji, Cullina and Mittal (2019), Lower bounds on adversarial robustness from
@@ -46,9 +46,8 @@ class TwinAttack:
 
     Attributes:
         norm: Norm of the ball.
-        fractions: Of the way to the twin, each brought into the ball; the midpoint is
-            tried in any case. Beyond 1 the lesion is exaggerated, which in the Linf
-            ball also uses the whole radius where the twins hardly differ.
+        fractions: Of the way to the twin, beside one half. Beyond 1 the radius is used
+            up in pixels where twins hardly differ.
     """
 
     norm: threat_models.Norm = "linf"
@@ -98,9 +97,8 @@ class TwinAttack:
         )  # fmt: skip
         twins = jnp.asarray(twins, images.dtype)
         if twins.shape != images.shape:
-            raise ValueError(
-                f"twins must be of shape {images.shape}, got {twins.shape}."
-            )
+            expected = images.shape
+            raise ValueError(f"twins must be of shape {expected}, got {twins.shape}.")
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         fractions = jnp.asarray(self.fractions, images.dtype)
         # A sum commutes, so that both twins get the same bits; the step of half their
@@ -123,8 +121,7 @@ class TemplateAttack:
 
     Attributes:
         norm: Norm of the ball.
-        fractions: Of the template, each brought into the ball. One half is optimal
-            where the classifier is the best robust test for it.
+        fractions: Of the template. One half is optimal against the best robust test.
         positive: Class whose images contain the template.
     """
 

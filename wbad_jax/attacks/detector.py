@@ -62,8 +62,11 @@ class DetectorAwarePGD:
         norm: Norm of the ball.
         num_steps: Steps per restart and scheme, each of two gradients.
         restarts: Number of starting points: the clean image, then random ones.
-        step_size: Mean step length as a fraction of epsilon; `2.5 / num_steps` if None.
-            Steps shrink linearly, from twice that length to zero.
+        step_size: Mean step length as a fraction of epsilon; `10 / num_steps` if None.
+            Steps shrink linearly, from twice that length to zero. They follow the
+            gradient, not its sign, which would be orthogonal to nothing; in the Linf
+            ball that is the root mean square of the changes of single pixels, and many
+            pixels take several steps to the end of their reach.
         schemes: Which of `SCHEMES` to run.
     """
 
@@ -150,15 +153,17 @@ class DetectorAwarePGD:
         best: Candidate,
     ) -> Candidate:
         """Follows one scheme from every start."""
-        length = 2.5 / self.num_steps if self.step_size is None else self.step_size
+        length = 10 / self.num_steps if self.step_size is None else self.step_size
         radius = threat_models.per_example(ball["epsilon"], images)
+        if self.norm == "linf":  # So that a pixel that may change moves by `length`.
+            radius = radius * _root_of_pixels(images, ball["mask"])
 
         def ascend(index, carry):
             current, best = carry
             seen = view(current)
             best = better(seen.verdict, best)
             direction = threat_models.steepest_ascent(
-                _direction(seen, scheme), self.norm, mask=ball["mask"]
+                _direction(seen, scheme), "l2", mask=ball["mask"]
             )
             stride = 2 * length * (1 - index / self.num_steps) * radius
             perturbation = (current - images) + stride * direction
@@ -203,6 +208,14 @@ def _look(
         threat_models.steepest_ascent(hide, "l2", mask=mask),
     )  # fmt: skip
     return jax.lax.stop_gradient(seen)
+
+
+def _root_of_pixels(images: Images, mask: threat_models.Mask) -> Array:
+    """Square root of how many numbers of each image may change."""
+    allowed = jnp.ones((), bool) if mask is None else jnp.asarray(mask) != 0
+    allowed = jnp.broadcast_to(allowed, images.shape)
+    count = jnp.sum(allowed, axis=(1, 2, 3), keepdims=True)
+    return jnp.sqrt(count.astype(images.dtype))
 
 
 def _challenged(clean: Candidate) -> Candidate:
