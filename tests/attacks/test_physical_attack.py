@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from wbad_jax import attacks
-from wbad_jax.attacks.sensor_fields import FAMILIES
+from wbad_jax.attacks.sensor_fields import FAMILIES, Scene
 
 BATCH, SHAPE = 4, (9, 12, 1)
 each_family = pytest.mark.parametrize("family", FAMILIES)
@@ -167,8 +167,6 @@ def test_patches_and_lines_are_as_wide_as_asked_for():
 
 
 def _scene(image, widths):
-    from wbad_jax.attacks.sensor_fields import Scene
-
     return Scene(image, jnp.zeros(()), jnp.ones((*SHAPE[:2], 1)), widths)
 
 
@@ -219,6 +217,29 @@ def test_derivatives_agree_with_finite_differences(family):
         step = jnp.zeros(kind.parameters).at[i].set(0.01)
         slope = (total(parameters + step) - total(parameters - step)) / 0.02
         np.testing.assert_allclose(gradient[i], slope, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e5])
+def test_the_scale_and_shift_of_logits_do_not_matter(scale):
+    weights, images, labels = make_problem()
+
+    @functools.partial(jax.jit, static_argnames="attack")
+    def gain(attack, scale, shift):
+        def model(images):
+            return scale * linear(weights, images) + shift
+
+        key = jax.random.key(0)
+        found = attack(model, key, images, labels, epsilon=0.05).adversarial
+        return attacks.margin(linear(weights, found), labels)
+
+    for attack in (
+        attacks.PhysicalAttack(num_steps=20, restarts=2),
+        attacks.SparsePixels(num_pixels=4, num_steps=2),
+    ):
+        plain = gain(attack, 1.0, 0.0)
+        # What is added to small logits is rounded; a shift is tried on large ones.
+        other = gain(attack, scale, 20.0 if scale > 1 else 0.0)
+        np.testing.assert_allclose(plain, other, atol=1e-3)
 
 
 def test_without_a_body_the_mask_is_the_body():
