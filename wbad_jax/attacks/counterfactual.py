@@ -17,8 +17,7 @@ is that of `functools.partial(TwinAttack(), twins=twins)`.
 
 Reference:
     Bhagoji, Cullina and Mittal (2019), Lower bounds on adversarial robustness from
-    optimal transport, section 3: the midpoint as the adversary's optimal strategy, and
-    section 4 for Gaussians.
+    optimal transport, arXiv 1909.12272: the midpoint is the adversary's best move.
 """
 
 import dataclasses
@@ -84,8 +83,8 @@ class TwinAttack:
             surrogates: Not used; no gradient is needed.
 
         Returns:
-            Per example the point of lowest margin. Where twins are in reach, at least
-            one of the two calls, for an image and for its twin, succeeds.
+            The point of lowest margin per example. Of two twins within twice the
+            radius, one at least is a success.
 
         Raises:
             ValueError: If an argument breaks the rules above.
@@ -178,7 +177,6 @@ class TemplateAttack:
         templates, places = _for_each(templates, places, images)
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         fractions = jnp.asarray(self.fractions, images.dtype)
-        # Half a lesion fewer where there is one, half a lesion more where there is not.
         sign = jnp.where(labels == self.positive, -1, 1).astype(images.dtype)
         sign = threat_models.per_example(sign, images)
 
