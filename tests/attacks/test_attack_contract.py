@@ -1,6 +1,7 @@
 """What every attack must honour, whatever its algorithm."""
 
 import collections
+import dataclasses
 import functools
 import itertools
 
@@ -11,6 +12,34 @@ import pytest
 
 from wbad_jax import attacks
 
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """An attack that needs more data than images, with some made up for it."""
+
+    attack: object
+
+    @property
+    def norm(self):
+        return self.attack.norm
+
+    def __call__(self, logits_fn, key, images, labels, **options):
+        bounds = options.get("bounds", (0.0, 1.0))
+        model = (options.get("surrogates") or {}).get("exact", logits_fn)
+        far = attacks.FGSM()(
+            model, key, images, labels, epsilon=bounds[1] - bounds[0], bounds=bounds
+        ).adversarial
+        if isinstance(self.attack, attacks.TwinAttack):
+            data = {"twins": far}
+        elif isinstance(self.attack, attacks.TemplateAttack):
+            sign = jnp.where(labels == self.attack.positive, -1, 1)[:, None, None, None]
+            data = {"templates": sign * (far - images), "places": PLACES}
+        else:
+            data = {"score_fn": lambda x: jnp.max(x, (1, 2, 3)), "score_limit": jnp.inf}
+        return self.attack(logits_fn, key, images, labels, **data, **options)
+
+
+PLACES = np.array([[1, 0], [0, 0]])
 BATCH = 6
 # Odd and non-square; one and three channels; two and ten classes.
 SHAPES = {"grey_2_classes": ((5, 7, 1), 2), "colour_10_classes": ((6, 3, 3), 10)}
@@ -33,10 +62,17 @@ ATTACKS = {
     "cw_confident": attacks.CarliniWagnerL2(
         num_searches=2, num_steps=20, confidence=0.1, select="confident"
     ),
+    "signed_score": attacks.SignedScore(num_steps=5),
+    "patches": attacks.PhysicalAttack(shapes=4, num_steps=15, restarts=3),
+    "sparse_pixels": attacks.SparsePixels(num_pixels=20, num_steps=5),
+    "twin_l2": Told(attacks.TwinAttack(norm="l2")),
+    "template": Told(attacks.TemplateAttack()),
+    "detector_l2": Told(attacks.DetectorAwarePGD(norm="l2", num_steps=5, restarts=2)),
 }
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
+RANDOM += ("patches", "detector_l2")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

@@ -6,6 +6,9 @@ from typing import Any
 
 from wbad_jax.attacks.apgd import APGD
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.counterfactual import TemplateAttack, TwinAttack
+from wbad_jax.attacks.decision_threshold import SignedScore, at_threshold
+from wbad_jax.attacks.detector import DetectorAwarePGD
 from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
 from wbad_jax.attacks.losses import (
     LOSSES,
@@ -15,7 +18,9 @@ from wbad_jax.attacks.losses import (
     misclassified,
 )
 from wbad_jax.attacks.pgd import BIM, MIM, PGD
+from wbad_jax.attacks.physical import PhysicalAttack, epsilon_of_celsius
 from wbad_jax.attacks.result import Attack, AttackResult, finish
+from wbad_jax.attacks.sparse_pixels import SparsePixels
 from wbad_jax.attacks.threat_models import (
     NORMS,
     Norm,
@@ -39,9 +44,17 @@ __all__ = [
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
+    "DetectorAwarePGD",
     "Norm",
+    "PhysicalAttack",
+    "SignedScore",
+    "SparsePixels",
+    "TemplateAttack",
+    "TwinAttack",
+    "at_threshold",
     "build",
     "cross_entropy",
+    "epsilon_of_celsius",
     "finish",
     "margin",
     "margin_loss",
@@ -53,6 +66,8 @@ __all__ = [
     "steepest_ascent",
 ]
 
+# Attacks that need more data than images and labels (twins, templates, a detector) are
+# not here: they have no call that all share.
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
     {
         "fgsm": FGSM,
@@ -62,6 +77,9 @@ ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
         "pgd": PGD,
         "apgd": APGD,
         "cw": CarliniWagnerL2,
+        "physical": PhysicalAttack,
+        "signed_score": SignedScore,
+        "sparse_pixels": SparsePixels,
     }
 )
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wbad_jax.attacks import apgd_steps, losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, Oracle, fold_in, make_oracle
+from wbad_jax.attacks.ascent import Ball, Oracle, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -133,7 +133,8 @@ class APGD:
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         logits = logits_fn(images)
         best = judge_clean(images, logits, labels)
-        starting = [(self.restarts, lambda run: ball.sample(fold_in(key, run)))]
+        fold_in = functools.partial(threat_models.fold_in, key)
+        starting = [(self.restarts, lambda run: ball.sample(fold_in(run)))]
         if starts is not None:
             given = jnp.asarray(starts, images.dtype)
             starting.append((len(given), lambda run: ball.move(given[run] - images)))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, Oracle, fold_in, make_optimizer, make_oracle
+from wbad_jax.attacks.ascent import Ball, Oracle, make_optimizer, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -143,7 +143,7 @@ class PGD:
         def start(restart) -> Images:
             if self.start != "random" and self.restarts == 1:
                 return first
-            drawn = ball.sample(fold_in(key, restart))
+            drawn = ball.sample(threat_models.fold_in(key, restart))
             if self.start == "random":
                 return drawn
             return jnp.where(restart == 0, first, drawn)
