@@ -1,0 +1,259 @@
+"""Attack that lifts wavelet coefficients over the threshold of a denoiser.
+
+A coefficient below its threshold is removed, and the exact gradient does not see what
+it would do if it were not. With hard shrinkage it would enter at full size.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from wbad_jax import wavelets
+from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.gradient import _oracle
+from wbad_jax.attacks.result import AttackResult
+from wbad_jax.attacks.started import StartedAttack, StartedPGD
+from wbad_jax.attacks.subband_transform import Coefficients, SubbandTransform
+from wbad_jax.types import Images, Key, Labels, LogitsFn
+
+# Thresholds in pixel units: one for all, or for each level, coarsest first, those of
+# the horizontal, vertical and diagonal band, broadcastable to the band.
+Thresholds = float | Array | Sequence[Sequence[float | Array]]
+ThresholdsFn = Callable[[Images], Thresholds]
+
+# Where gradients are looked up, coefficients are twice as large as the threshold: the
+# noise level, and thresholds with it, may rise along.
+_LIFT = 2.0
+# Targets lie beyond the threshold by this share of it.
+_OVERSHOOT = 0.02
+_DETAILS = slice(1, None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThresholdCrossing:
+    """Crosses thresholds within the ball, then climbs from there.
+
+    For every dead coefficient that the ball could lift over its threshold, a gradient
+    says which side raises the loss: that of the attacked model at the image with these
+    coefficients lifted, in or out of the ball, and that of each surrogate. Many cannot
+    be lifted together, so a convex shortfall is reduced: the distance of each
+    coefficient from that side's threshold, weighted by its gradient, zero once crossed.
+    The perturbations found, one for each gradient, are the starts of the inner attack.
+
+    Attributes:
+        thresholds: Of the denoiser, in pixel units: a number, or a function of images
+            that returns, for each level, coarsest first, three arrays broadcastable to
+            the bands, as `denoise.denoiser.detail_thresholds` does. A function that
+            closes over traced parameters is built where the attack is called.
+        wavelet: That of the denoiser.
+        mode: Boundary mode of the denoiser.
+        level: Levels of the denoiser.
+        crossing_steps: Steps that reduce the shortfall; they need no model.
+        inner: The attack that climbs from the starts, in its own norm.
+    """
+
+    thresholds: float | ThresholdsFn
+    wavelet: str = "haar"
+    mode: str = "symmetric"
+    level: int = 2
+    crossing_steps: int = 40
+    inner: StartedAttack = StartedPGD()
+
+    def __post_init__(self):
+        _ = self._transform
+        validation.check_at_least("crossing_steps", self.crossing_steps, 1)
+        if not callable(self.thresholds):
+            validation.check_at_least("thresholds", self.thresholds, 0)
+
+    @property
+    def norm(self) -> threat_models.Norm:
+        """Norm of the ball, that of the inner attack."""
+        return self.inner.norm
+
+    @property
+    def _transform(self) -> SubbandTransform:
+        return SubbandTransform(self.wavelet, self.mode, self.level)
+
+    def __call__(
+        self,
+        logits_fn: LogitsFn,
+        key: Key,
+        images: Images,
+        labels: Labels,
+        *,
+        epsilon: threat_models.Scalars,
+        bounds: threat_models.Bounds = (0.0, 1.0),
+        mask: threat_models.Mask = None,
+        surrogates: Mapping[str, LogitsFn] | None = None,
+    ) -> AttackResult:
+        """Prepares one start for each model and hands them to the inner attack.
+
+        Args:
+            logits_fn: The attacked model, images to logits `[batch, classes]`.
+            key: Of the inner attack.
+            images: `[batch, height, width, channels]`, within `bounds`.
+            labels: True classes, `[batch]`.
+            epsilon: Radius in pixel units, scalar or `[batch]`.
+            bounds: Smallest and largest pixel value, each scalar or `[batch]`.
+            mask: Where pixels may change (nonzero); everywhere if None.
+            surrogates: More models whose gradients choose sides, and are followed by
+                the inner attack: other backward modes of the denoiser, or none.
+
+        Returns:
+            The point of lowest margin per example.
+
+        Raises:
+            ValueError: If an argument breaks the rules above.
+        """
+        images, labels = validation.check_inputs(
+            logits_fn, images, labels,
+            epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+        )  # fmt: skip
+        images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
+        ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
+        starts = []
+        for model in (logits_fn, *(surrogates or {}).values()):
+            oracle = _oracle(model, model, labels, losses.margin_loss)
+            guide = self._guide(oracle, images, epsilon)
+            starts.append(self._cross(images, guide, ball))
+        return self.inner(
+            logits_fn, key, images, labels,
+            starts=jnp.stack(starts), surrogates=surrogates, **ball,
+        )  # fmt: skip
+
+    def _levels(self, images: Images) -> list[tuple[Array, Array, Array]]:
+        value = self.thresholds
+        value = value(images) if callable(value) else value
+        return jax.lax.stop_gradient(_nested(value, self.level, images.dtype))
+
+    def _guide(self, oracle, images: Images, epsilon) -> list[wavelets.Details]:
+        """Which side, and with what weight, per detail coefficient."""
+        transform = self._transform
+        approx, *details = transform.analyze(images)
+        reach = _reach(transform, images, self.norm, epsilon)
+
+        def lift(w, threshold, reach):
+            dead = _reachable(jnp.abs(w), threshold, reach)
+            return jnp.where(dead, jnp.copysign(_LIFT * threshold, w), w)
+
+        lifted = _map(lift, details, self._levels(images), reach)
+        gradient = oracle(transform.synthesize([approx, *lifted], images.shape))[1]
+        gradient = jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30)
+        size = jnp.max(jnp.abs(gradient), axis=(1, 2, 3), keepdims=True)
+        guide = transform.synthesis_transpose(gradient / jnp.where(size > 0, size, 1))
+        # A model without any gradient: every coefficient to the nearer side.
+        return _map(
+            lambda g, w: jnp.where(size > 0, g, jnp.copysign(1, w)),
+            guide[_DETAILS],
+            details,
+        )
+
+    def _cross(self, images: Images, guide, ball) -> Images:
+        """The image within the ball of least shortfall."""
+        transform, epsilon = self._transform, ball["epsilon"]
+        clean = transform.analyze(images)[_DETAILS]
+        reach = _reach(transform, images, self.norm, epsilon)
+        radius = threat_models.per_example(epsilon, images)
+
+        def pull(g, w, w_clean, threshold, reach):
+            side = jnp.sign(g)
+            wanted = _reachable(side * w_clean, threshold, reach)
+            return jnp.where(wanted & (side * w <= (1 + _OVERSHOOT) * threshold), g, 0)
+
+        def step(index, current):
+            approx, *details = transform.analyze(current)
+            pulls = _map(pull, guide, details, clean, self._levels(current), reach)
+            pulls = [jnp.zeros_like(approx), *pulls]
+            direction = threat_models.steepest_ascent(
+                transform.analysis_transpose(pulls, images),
+                self.norm,
+                mask=ball["mask"],
+            )
+            # Linearly decreasing steps settle where constant ones would oscillate.
+            length = 1 - index / self.crossing_steps
+            moved = (current - images) + length * radius * direction
+            return threat_models.move(images, moved, self.norm, **ball)
+
+        return jax.lax.fori_loop(0, self.crossing_steps, step, images)
+
+
+def dead_but_reachable(
+    images: Images,
+    thresholds: Thresholds,
+    epsilon: threat_models.Scalars,
+    wavelet: str = "haar",
+    level: int = 2,
+    *,
+    mode: str = "symmetric",
+    norm: threat_models.Norm = "linf",
+) -> Float[Array, "batch levels 3"]:
+    """Share of coefficients that are removed, but could be lifted over the threshold.
+
+    Those with `|w| < threshold <= |w| + epsilon * reach`, `reach` being the dual norm
+    of the filter behind w. Where the share is next to none, the exact gradient of the
+    denoiser tells all there is; where it is large, other backward passes are needed.
+    An upper bound: pixel range and mask are not considered, nor whether coefficients
+    can be lifted together.
+
+    Args:
+        images: `[batch, height, width, channels]`.
+        thresholds: In pixel units: a number, or for each level, coarsest first, three
+            numbers or arrays broadcastable to the bands.
+        epsilon: Radius in pixel units, scalar or `[batch]`.
+        wavelet: PyWavelets name.
+        level: Number of levels.
+        mode: Boundary mode.
+        norm: Of the ball, "linf" or "l2".
+
+    Returns:
+        Shares of each band, coarsest level first; horizontal, vertical, diagonal.
+
+    Raises:
+        ValueError: If thresholds are not nested as described, or a name is unknown.
+    """
+    validation.check_choice("norm", norm, ("l2", "linf"))
+    transform = SubbandTransform(wavelet, mode, level)
+    images = jnp.asarray(images)
+    details = transform.analyze(images)[_DETAILS]
+    levels = _nested(thresholds, level, images.dtype)
+    reach = _reach(transform, images, norm, epsilon)
+
+    def share(w, threshold, reach):
+        return jnp.mean(_reachable(jnp.abs(w), threshold, reach), axis=(1, 2, 3))
+
+    shares = _map(share, details, levels, reach)
+    return jnp.stack([jnp.stack(bands, axis=-1) for bands in shares], axis=1)
+
+
+def _reachable(height: Array, threshold: Array, reach: Array) -> Array:
+    """Whether a coefficient is below the threshold, and can be lifted over it."""
+    return (height < threshold) & (threshold <= height + reach)
+
+
+def _reach(transform: SubbandTransform, images, norm, epsilon) -> Coefficients:
+    radius = threat_models.per_example(epsilon, images)
+    reach = transform.reach(images.shape, norm, images.dtype)[_DETAILS]
+    return _map(lambda unit: radius * unit, reach)
+
+
+def _map(f: Callable[..., Array], *levels: Sequence[Any]) -> list[wavelets.Details]:
+    """Applies a function to corresponding bands of lists of levels."""
+    return [
+        wavelets.Details(*map(f, *bands)) for bands in zip(*levels, strict=True)
+    ]
+
+
+def _nested(thresholds: Thresholds, level: int, dtype) -> list[Any]:
+    """Thresholds as three arrays for each level."""
+    if jnp.ndim(thresholds) == 0 if not isinstance(thresholds, (list, tuple)) else False:
+        return [(jnp.asarray(thresholds, dtype),) * 3] * level
+    if len(thresholds) != level or any(len(bands) != 3 for bands in thresholds):
+        raise ValueError(
+            f"thresholds must hold three numbers for each of {level} levels, got "
+            f"{thresholds}."
+        )
+    return [tuple(jnp.asarray(t, dtype) for t in bands) for bands in thresholds]
