@@ -25,8 +25,24 @@ ATTACKS = {
     "cw_confident": attacks.CarliniWagnerL2(
         num_searches=2, num_steps=20, confidence=0.1, select="confident"
     ),
+    "subband_linf": attacks.SubbandPGD(num_steps=4, level=1),
+    "subband_l2": attacks.SubbandPGD(
+        norm="l2", num_steps=4, restarts=2, momentum=0.5, level=1, bands=(1,)
+    ),
+    "low_pass": attacks.LowPassPGD(num_steps=4, share=0.5),
+    "coefficients_linf": attacks.CoefficientPGD(num_steps=4, level=1),
+    "coefficients_l2": attacks.CoefficientPGD(
+        norm="l2", num_steps=4, level=1, unit="deviation"
+    ),
+    "threshold_crossing": attacks.ThresholdCrossing(
+        thresholds=0.1, level=1, crossing_steps=4, inner=attacks.StartedPGD(num_steps=4)
+    ),
+    "threshold_estimator": attacks.ThresholdEstimatorAttack(
+        inner=attacks.StartedPGD(norm="l2", num_steps=4)
+    ),
+    "warm_starts": attacks.WarmStarts(inner=attacks.StartedPGD(num_steps=4)),
 }
-RANDOM = ("pgd_linf_random", "pgd_l2")
+RANDOM = ("pgd_linf_random", "pgd_l2", "subband_l2")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

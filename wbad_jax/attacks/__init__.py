@@ -5,6 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.coefficients import CoefficientPGD
+from wbad_jax.attacks.dead_coefficients import dead_but_reachable
 from wbad_jax.attacks.gradient import FGSM, PGD
 from wbad_jax.attacks.losses import (
     LOSSES,
@@ -14,6 +16,8 @@ from wbad_jax.attacks.losses import (
     misclassified,
 )
 from wbad_jax.attacks.result import Attack, AttackResult, finish
+from wbad_jax.attacks.started import StartedAttack, StartedPGD
+from wbad_jax.attacks.subband import LowPassPGD, SubbandPGD
 from wbad_jax.attacks.threat_models import (
     NORMS,
     Norm,
@@ -23,6 +27,9 @@ from wbad_jax.attacks.threat_models import (
     sample,
     steepest_ascent,
 )
+from wbad_jax.attacks.threshold_crossing import ThresholdCrossing
+from wbad_jax.attacks.threshold_estimator import ThresholdEstimatorAttack
+from wbad_jax.attacks.warm_starts import WarmStarts
 
 __all__ = [
     "ATTACKS",
@@ -33,9 +40,18 @@ __all__ = [
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
+    "CoefficientPGD",
+    "LowPassPGD",
     "Norm",
+    "StartedAttack",
+    "StartedPGD",
+    "SubbandPGD",
+    "ThresholdCrossing",
+    "ThresholdEstimatorAttack",
+    "WarmStarts",
     "build",
     "cross_entropy",
+    "dead_but_reachable",
     "finish",
     "margin",
     "margin_loss",
@@ -48,7 +64,17 @@ __all__ = [
 ]
 
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
-    {"fgsm": FGSM, "pgd": PGD, "cw": CarliniWagnerL2}
+    {
+        "fgsm": FGSM,
+        "pgd": PGD,
+        "cw": CarliniWagnerL2,
+        "subband": SubbandPGD,
+        "low_pass": LowPassPGD,
+        "coefficients": CoefficientPGD,
+        "threshold_crossing": ThresholdCrossing,
+        "threshold_estimator": ThresholdEstimatorAttack,
+        "warm_starts": WarmStarts,
+    }
 )
 
 

@@ -46,25 +46,23 @@ class SubbandPGD(ConfinedPGD):
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, "bands", _as_bands(self.bands))
-        self._chosen()
+        bands = _as_bands(self.bands)
+        object.__setattr__(self, "bands", bands)
+        self._transform.by_band((band, 1.0) for band in bands)
 
     @property
     def _transform(self) -> SubbandTransform:
         return SubbandTransform(self.wavelet, self.mode, self.level)
 
-    def _chosen(self):
-        return self._transform.by_band((band, 1.0) for band in self.bands)
-
     def _confinement(
         self, images: Images, epsilon: threat_models.Scalars
     ) -> Confinement:
-        chosen = self._chosen()
+        transform = self._transform
+        bands = _as_bands(self.bands)
 
         def nearest(perturbation):
-            coefficients = self._transform.analyze(perturbation)
-            kept = jax.tree.map(jnp.multiply, coefficients, chosen)
-            return self._transform.synthesize(kept, perturbation.shape)
+            kept = transform.select(transform.analyze(perturbation), bands)
+            return transform.synthesize(kept, perturbation.shape)
 
         return linear_confinement(nearest, images, self.norm, epsilon)
 

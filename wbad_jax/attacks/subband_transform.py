@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from wbad_jax import wavelets
 from wbad_jax.attacks import validation
 from wbad_jax.types import Images
+from wbad_jax.wavelets import Details
 
 Orientation = Literal["horizontal", "vertical", "diagonal"]
 Band = Literal["approximation"] | int | tuple[int, Orientation]
@@ -69,7 +70,21 @@ class SubbandTransform:
 
         return jax.linear_transpose(synthesize, template)(gradient)[0]
 
-    def by_band(self, values: Iterable[tuple[Band, float]]) -> Coefficients:
+    def select(self, coefficients: Coefficients, bands: Iterable[Any]) -> Coefficients:
+        """The coefficients of some bands, zeros in all others."""
+        chosen = self.by_band((band, 1.0) for band in bands)
+        return jax.tree.map(jnp.multiply, coefficients, chosen)
+
+    def signs(self, images: Images, band: Band) -> Coefficients:
+        """The signs of one band of images, +1 for an exact zero; zeros in all others.
+
+        Moving along them lengthens every coefficient of the band.
+        """
+        coefficients = self.analyze(images)
+        signs = jax.tree.map(lambda c: jnp.copysign(jnp.ones_like(c), c), coefficients)
+        return self.select(signs, [band])
+
+    def by_band(self, values: Iterable[tuple[Any, float]]) -> Coefficients:
         """One number for each band, nested as coefficients; 0 for bands not named.
 
         Raises:
@@ -80,17 +95,17 @@ class SubbandTransform:
             for name in self._expanded(band):
                 table[name] = value
         details = [
-            wavelets.Details(*(table[level, o] for o in wavelets.Details._fields))
+            Details._make(table[level, o] for o in Details._fields)
             for level in range(self.level, 0, -1)
         ]
         return [table["approximation"], *details]
 
     def _names(self) -> list[Any]:
         levels = range(1, self.level + 1)
-        details = [(level, o) for level in levels for o in wavelets.Details._fields]
+        details = [(level, o) for level in levels for o in Details._fields]
         return ["approximation", *details]
 
-    def _expanded(self, band: Band) -> list[Any]:
+    def _expanded(self, band: Any) -> list[Any]:
         names = self._names()
         if isinstance(band, int) and 1 <= band <= self.level:
             return [name for name in names if name[0] == band]
@@ -98,7 +113,7 @@ class SubbandTransform:
             raise ValueError(
                 "A band must be 'approximation', a level from 1 (finest) to "
                 f"{self.level}, or (level, orientation) with one of "
-                f"{wavelets.Details._fields}, got {band!r}."
+                f"{Details._fields}, got {band!r}."
             )
         return [band]
 
@@ -129,7 +144,7 @@ class SubbandTransform:
             )
             for j in range(self.level)
         ]
-        details = [wavelets.Details(*bands[1:]) for bands in reversed(levels)]
+        details = [Details(*bands[1:]) for bands in reversed(levels)]
         return [levels[-1][0], *details]
 
     def _reach_along(

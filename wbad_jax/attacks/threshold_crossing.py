@@ -5,24 +5,27 @@ it would do if it were not. With hard shrinkage it would enter at full size.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from wbad_jax import wavelets
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.dead_coefficients import (
+    DETAILS,
+    Thresholds,
+    map_bands,
+    nested,
+    reach_of,
+    reachable,
+)
 from wbad_jax.attacks.gradient import _oracle
 from wbad_jax.attacks.result import AttackResult
 from wbad_jax.attacks.started import StartedAttack, StartedPGD
-from wbad_jax.attacks.subband_transform import Coefficients, SubbandTransform
+from wbad_jax.attacks.subband_transform import Details, SubbandTransform
 from wbad_jax.types import Images, Key, Labels, LogitsFn
 
-# Thresholds in pixel units: one for all, or for each level, coarsest first, those of
-# the horizontal, vertical and diagonal band, broadcastable to the band.
-Thresholds = float | Array | Sequence[Sequence[float | Array]]
 ThresholdsFn = Callable[[Images], Thresholds]
 
 # Where gradients are looked up, coefficients are twice as large as the threshold: the
@@ -30,7 +33,6 @@ ThresholdsFn = Callable[[Images], Thresholds]
 _LIFT = 2.0
 # Targets lie beyond the threshold by this share of it.
 _OVERSHOOT = 0.02
-_DETAILS = slice(1, None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,45 +130,45 @@ class ThresholdCrossing:
     def _levels(self, images: Images) -> list[tuple[Array, Array, Array]]:
         value = self.thresholds
         value = value(images) if callable(value) else value
-        return jax.lax.stop_gradient(_nested(value, self.level, images.dtype))
+        return jax.lax.stop_gradient(nested(value, self.level, images.dtype))
 
-    def _guide(self, oracle, images: Images, epsilon) -> list[wavelets.Details]:
+    def _guide(self, oracle, images: Images, epsilon) -> list[Details]:
         """Which side, and with what weight, per detail coefficient."""
         transform = self._transform
         approx, *details = transform.analyze(images)
-        reach = _reach(transform, images, self.norm, epsilon)
+        reach = reach_of(transform, images, self.norm, epsilon)
 
         def lift(w, threshold, reach):
-            dead = _reachable(jnp.abs(w), threshold, reach)
+            dead = reachable(jnp.abs(w), threshold, reach)
             return jnp.where(dead, jnp.copysign(_LIFT * threshold, w), w)
 
-        lifted = _map(lift, details, self._levels(images), reach)
+        lifted = map_bands(lift, details, self._levels(images), reach)
         gradient = oracle(transform.synthesize([approx, *lifted], images.shape))[1]
         gradient = jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30)
         size = jnp.max(jnp.abs(gradient), axis=(1, 2, 3), keepdims=True)
         guide = transform.synthesis_transpose(gradient / jnp.where(size > 0, size, 1))
         # A model without any gradient: every coefficient to the nearer side.
-        return _map(
+        return map_bands(
             lambda g, w: jnp.where(size > 0, g, jnp.copysign(1, w)),
-            guide[_DETAILS],
+            guide[DETAILS],
             details,
         )
 
     def _cross(self, images: Images, guide, ball) -> Images:
         """The image within the ball of least shortfall."""
         transform, epsilon = self._transform, ball["epsilon"]
-        clean = transform.analyze(images)[_DETAILS]
-        reach = _reach(transform, images, self.norm, epsilon)
+        clean = transform.analyze(images)[DETAILS]
+        reach = reach_of(transform, images, self.norm, epsilon)
         radius = threat_models.per_example(epsilon, images)
 
         def pull(g, w, w_clean, threshold, reach):
             side = jnp.sign(g)
-            wanted = _reachable(side * w_clean, threshold, reach)
+            wanted = reachable(side * w_clean, threshold, reach)
             return jnp.where(wanted & (side * w <= (1 + _OVERSHOOT) * threshold), g, 0)
 
         def step(index, current):
             approx, *details = transform.analyze(current)
-            pulls = _map(pull, guide, details, clean, self._levels(current), reach)
+            pulls = map_bands(pull, guide, details, clean, self._levels(current), reach)
             pulls = [jnp.zeros_like(approx), *pulls]
             direction = threat_models.steepest_ascent(
                 transform.analysis_transpose(pulls, images),
@@ -179,81 +181,3 @@ class ThresholdCrossing:
             return threat_models.move(images, moved, self.norm, **ball)
 
         return jax.lax.fori_loop(0, self.crossing_steps, step, images)
-
-
-def dead_but_reachable(
-    images: Images,
-    thresholds: Thresholds,
-    epsilon: threat_models.Scalars,
-    wavelet: str = "haar",
-    level: int = 2,
-    *,
-    mode: str = "symmetric",
-    norm: threat_models.Norm = "linf",
-) -> Float[Array, "batch levels 3"]:
-    """Share of coefficients that are removed, but could be lifted over the threshold.
-
-    Those with `|w| < threshold <= |w| + epsilon * reach`, `reach` being the dual norm
-    of the filter behind w. Where the share is next to none, the exact gradient of the
-    denoiser tells all there is; where it is large, other backward passes are needed.
-    An upper bound: pixel range and mask are not considered, nor whether coefficients
-    can be lifted together.
-
-    Args:
-        images: `[batch, height, width, channels]`.
-        thresholds: In pixel units: a number, or for each level, coarsest first, three
-            numbers or arrays broadcastable to the bands.
-        epsilon: Radius in pixel units, scalar or `[batch]`.
-        wavelet: PyWavelets name.
-        level: Number of levels.
-        mode: Boundary mode.
-        norm: Of the ball, "linf" or "l2".
-
-    Returns:
-        Shares of each band, coarsest level first; horizontal, vertical, diagonal.
-
-    Raises:
-        ValueError: If thresholds are not nested as described, or a name is unknown.
-    """
-    validation.check_choice("norm", norm, ("l2", "linf"))
-    transform = SubbandTransform(wavelet, mode, level)
-    images = jnp.asarray(images)
-    details = transform.analyze(images)[_DETAILS]
-    levels = _nested(thresholds, level, images.dtype)
-    reach = _reach(transform, images, norm, epsilon)
-
-    def share(w, threshold, reach):
-        return jnp.mean(_reachable(jnp.abs(w), threshold, reach), axis=(1, 2, 3))
-
-    shares = _map(share, details, levels, reach)
-    return jnp.stack([jnp.stack(bands, axis=-1) for bands in shares], axis=1)
-
-
-def _reachable(height: Array, threshold: Array, reach: Array) -> Array:
-    """Whether a coefficient is below the threshold, and can be lifted over it."""
-    return (height < threshold) & (threshold <= height + reach)
-
-
-def _reach(transform: SubbandTransform, images, norm, epsilon) -> Coefficients:
-    radius = threat_models.per_example(epsilon, images)
-    reach = transform.reach(images.shape, norm, images.dtype)[_DETAILS]
-    return _map(lambda unit: radius * unit, reach)
-
-
-def _map(f: Callable[..., Array], *levels: Sequence[Any]) -> list[wavelets.Details]:
-    """Applies a function to corresponding bands of lists of levels."""
-    return [
-        wavelets.Details(*map(f, *bands)) for bands in zip(*levels, strict=True)
-    ]
-
-
-def _nested(thresholds: Thresholds, level: int, dtype) -> list[Any]:
-    """Thresholds as three arrays for each level."""
-    if jnp.ndim(thresholds) == 0 if not isinstance(thresholds, (list, tuple)) else False:
-        return [(jnp.asarray(thresholds, dtype),) * 3] * level
-    if len(thresholds) != level or any(len(bands) != 3 for bands in thresholds):
-        raise ValueError(
-            f"thresholds must hold three numbers for each of {level} levels, got "
-            f"{thresholds}."
-        )
-    return [tuple(jnp.asarray(t, dtype) for t in bands) for bands in thresholds]
