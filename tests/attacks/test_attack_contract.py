@@ -68,11 +68,27 @@ ATTACKS = {
     "twin_l2": Told(attacks.TwinAttack(norm="l2")),
     "template": Told(attacks.TemplateAttack()),
     "detector_l2": Told(attacks.DetectorAwarePGD(norm="l2", num_steps=5, restarts=2)),
+    "subband_linf": attacks.SubbandPGD(num_steps=4, level=1),
+    "subband_l2": attacks.SubbandPGD(
+        norm="l2", num_steps=4, restarts=2, momentum=0.5, level=1, bands=(1,)
+    ),
+    "low_pass": attacks.LowPassPGD(num_steps=4, share=0.5),
+    "coefficients_linf": attacks.CoefficientPGD(num_steps=4, level=1),
+    "coefficients_l2": attacks.CoefficientPGD(
+        norm="l2", num_steps=4, level=1, unit="deviation"
+    ),
+    "threshold_crossing": attacks.ThresholdCrossing(
+        thresholds=0.1, level=1, crossing_steps=4, inner=attacks.PGD(num_steps=4)
+    ),
+    "threshold_estimator": attacks.ThresholdEstimatorAttack(
+        inner=attacks.PGD(norm="l2", num_steps=4)
+    ),
+    "warm_starts": attacks.WarmStarts(inner=attacks.PGD(num_steps=4)),
 }
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
-RANDOM += ("patches", "detector_l2")
+RANDOM += ("patches", "detector_l2", "subband_l2")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

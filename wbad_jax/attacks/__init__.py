@@ -6,7 +6,9 @@ from typing import Any
 
 from wbad_jax.attacks.apgd import APGD
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.coefficients import CoefficientPGD
 from wbad_jax.attacks.counterfactual import TemplateAttack, TwinAttack
+from wbad_jax.attacks.dead_coefficients import dead_but_reachable
 from wbad_jax.attacks.decision_threshold import SignedScore, at_threshold
 from wbad_jax.attacks.detector import DetectorAwarePGD
 from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
@@ -19,8 +21,9 @@ from wbad_jax.attacks.losses import (
 )
 from wbad_jax.attacks.pgd import BIM, MIM, PGD
 from wbad_jax.attacks.physical import PhysicalAttack, epsilon_of_celsius
-from wbad_jax.attacks.result import Attack, AttackResult, finish
+from wbad_jax.attacks.result import Attack, AttackResult, StartedAttack, finish
 from wbad_jax.attacks.sparse_pixels import SparsePixels
+from wbad_jax.attacks.subband import LowPassPGD, SubbandPGD
 from wbad_jax.attacks.threat_models import (
     NORMS,
     Norm,
@@ -30,6 +33,9 @@ from wbad_jax.attacks.threat_models import (
     sample,
     steepest_ascent,
 )
+from wbad_jax.attacks.threshold_crossing import ThresholdCrossing
+from wbad_jax.attacks.threshold_estimator import ThresholdEstimatorAttack
+from wbad_jax.attacks.warm_starts import WarmStarts
 
 __all__ = [
     "APGD",
@@ -55,6 +61,14 @@ __all__ = [
     "build",
     "cross_entropy",
     "epsilon_of_celsius",
+    "CoefficientPGD",
+    "LowPassPGD",
+    "StartedAttack",
+    "SubbandPGD",
+    "ThresholdCrossing",
+    "ThresholdEstimatorAttack",
+    "WarmStarts",
+    "dead_but_reachable",
     "finish",
     "margin",
     "margin_loss",
@@ -80,6 +94,12 @@ ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
         "physical": PhysicalAttack,
         "signed_score": SignedScore,
         "sparse_pixels": SparsePixels,
+        "subband": SubbandPGD,
+        "low_pass": LowPassPGD,
+        "coefficients": CoefficientPGD,
+        "threshold_crossing": ThresholdCrossing,
+        "threshold_estimator": ThresholdEstimatorAttack,
+        "warm_starts": WarmStarts,
     }
 )
 

@@ -14,6 +14,7 @@ from wbad_jax.attacks.ascent import Ball, Oracle, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
+    Starts,
     better,
     finish,
     judge,
@@ -101,7 +102,7 @@ class APGD:
         bounds: threat_models.Bounds = (0.0, 1.0),
         mask: threat_models.Mask = None,
         surrogates: Mapping[str, LogitsFn] | None = None,
-        starts: Images | None = None,
+        starts: Starts | None = None,
     ) -> AttackResult:
         """Searches the ball for the point of lowest margin.
 
@@ -115,8 +116,9 @@ class APGD:
             mask: Where pixels may change (nonzero); everywhere if None.
             surrogates: More models whose gradients are followed, each in runs of its
                 own from the same random starts. Points are judged by `logits_fn`.
-            starts: Points to start from as well, brought into the ball, `[starts,
-                batch, height, width, channels]`; such as the results of other attacks.
+            starts: Points to start from in place of random ones, brought into the ball,
+                `[starts, batch, height, width, channels]`; such as the results of other
+                attacks.
 
         Returns:
             The point of lowest margin per example.
@@ -133,15 +135,17 @@ class APGD:
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         logits = logits_fn(images)
         best = judge_clean(images, logits, labels)
-        fold_in = functools.partial(threat_models.fold_in, key)
-        starting = [(self.restarts, lambda run: ball.sample(fold_in(run)))]
-        if starts is not None:
-            given = jnp.asarray(starts, images.dtype)
-            starting.append((len(given), lambda run: ball.move(given[run] - images)))
+        given = validation.check_starts(starts, images)
+        count = self.restarts if given is None else len(given)
+
+        def start_of(run):
+            if given is not None:
+                return ball.move(given[run] - images)
+            return ball.sample(threat_models.fold_in(key, run))
+
         for model in (logits_fn, *(surrogates or {}).values()):
             search = functools.partial(self._search, logits_fn, model, logits, labels)
-            for count, start_of in starting:
-                best = search(count, start_of, ball, best)
+            best = search(count, start_of, ball, best)
         return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
     def _search(self, logits_fn, model, logits, labels, count, start_of, ball, best):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array
 
 from wbad_jax.attacks import losses, threat_models
 from wbad_jax.types import Images, Labels, LogitsFn
@@ -160,6 +161,18 @@ def check_independent(logits_fn: LogitsFn, images: Images) -> None:
             f"image change by {change:.3g} with the other images of its batch; is "
             "batch normalisation in training mode?"
         )
+
+
+def check_starts(starts: Array | None, images: Images) -> Array | None:
+    """Returns given starting points as an array, or raises ValueError for its shape."""
+    if starts is None:
+        return None
+    starts = jnp.asarray(starts, images.dtype)
+    if starts.ndim != 5 or starts.shape[1:] != images.shape or not len(starts):
+        raise ValueError(
+            f"starts must be of shape (starts, *{images.shape}), got {starts.shape}."
+        )
+    return starts
 
 
 def _check_scalars(name, value, images) -> None:
