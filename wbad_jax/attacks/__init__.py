@@ -13,7 +13,9 @@ from wbad_jax.attacks.losses import (
     margin_loss,
     misclassified,
 )
+from wbad_jax.attacks.noise import RandomNoise
 from wbad_jax.attacks.result import Attack, AttackResult, finish
+from wbad_jax.attacks.square import Square
 from wbad_jax.attacks.threat_models import (
     NORMS,
     Norm,
@@ -23,6 +25,7 @@ from wbad_jax.attacks.threat_models import (
     sample,
     steepest_ascent,
 )
+from wbad_jax.attacks.transfer import Transfer
 
 __all__ = [
     "ATTACKS",
@@ -34,6 +37,9 @@ __all__ = [
     "AttackResult",
     "CarliniWagnerL2",
     "Norm",
+    "RandomNoise",
+    "Square",
+    "Transfer",
     "build",
     "cross_entropy",
     "finish",
@@ -48,7 +54,14 @@ __all__ = [
 ]
 
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
-    {"fgsm": FGSM, "pgd": PGD, "cw": CarliniWagnerL2}
+    {
+        "cw": CarliniWagnerL2,
+        "fgsm": FGSM,
+        "noise": RandomNoise,
+        "pgd": PGD,
+        "square": Square,
+        "transfer": Transfer,
+    }
 )
 
 
