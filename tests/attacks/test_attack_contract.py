@@ -26,17 +26,15 @@ ATTACKS = {
         num_searches=2, num_steps=20, confidence=0.1, select="confident"
     ),
     "square_linf": attacks.Square(num_queries=30),
-    "square_l2": attacks.Square(norm="l2", num_queries=30, restarts=2),
-    "square_aligned": attacks.Square(num_queries=20, aligned=2),
+    "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
     "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
-    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=30),
+    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
 }
 RANDOM = (
     "pgd_linf_random",
     "pgd_l2",
     "square_linf",
     "square_l2",
-    "square_aligned",
     "noise_linf",
     "noise_l2",
 )

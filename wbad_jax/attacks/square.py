@@ -40,6 +40,8 @@ from wbad_jax.attacks.square_windows import (
 )
 from wbad_jax.types import Images, Key, Labels, LogitsFn
 
+# Share of the squared radius that counts as used up: what rounding leaves is no budget.
+_ROUNDING = 1e-5
 # Uniform draws in [0, 1) of one query, `[batch, number]`.
 Draws = Float[Array, "batch number"]
 
@@ -245,14 +247,15 @@ class L2Moves:
         first = place(draws[:, :2], side, self.grid)
         window = inside(first, side, self.grid)
         cleared = inside(place(draws[:, 2:4], side, self.grid), side, self.grid)
-        bump = self.bumps(index, first, draws[:, 4] < 0.5, self.grid)
+        bump = self.bumps(index, first, draws[:, 4] >= 0.5, self.grid)
         bump = jnp.where(draws[:, None, None, 5:] < 0.5, bump, -bump)
         if self.ball["mask"] is not None:
             bump = jnp.where(self.ball["mask"] != 0, bump, 0)
         radius = threat_models.per_example(self.ball["epsilon"], current)
         # In units of the radius, so that no square underflows.
         delta = (current - self.images) / jnp.where(radius > 0, radius, 1)
-        unused = jnp.maximum(1 - _squared(delta).sum(-1, keepdims=True), 0)
+        unused = 1 - _ROUNDING - _squared(delta).sum(-1, keepdims=True)
+        unused = jnp.maximum(unused, 0)
         available = _squared(jnp.where(window | cleared, delta, 0))
         available = available + unused / self.channels
         mixed = bump + _unit(jnp.where(window, delta, 0))
