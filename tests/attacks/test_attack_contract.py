@@ -84,11 +84,16 @@ ATTACKS = {
         inner=attacks.PGD(norm="l2", num_steps=4)
     ),
     "warm_starts": attacks.WarmStarts(inner=attacks.PGD(num_steps=4)),
+    "square_linf": attacks.Square(num_queries=30),
+    "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
+    "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
+    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
 }
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
 RANDOM += ("patches", "detector_l2", "subband_l2")
+RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

@@ -19,10 +19,12 @@ from wbad_jax.attacks.losses import (
     margin_loss,
     misclassified,
 )
+from wbad_jax.attacks.noise import RandomNoise
 from wbad_jax.attacks.pgd import BIM, MIM, PGD
 from wbad_jax.attacks.physical import PhysicalAttack, epsilon_of_celsius
 from wbad_jax.attacks.result import Attack, AttackResult, StartedAttack, finish
 from wbad_jax.attacks.sparse_pixels import SparsePixels
+from wbad_jax.attacks.square import Square
 from wbad_jax.attacks.subband import LowPassPGD, SubbandPGD
 from wbad_jax.attacks.threat_models import (
     NORMS,
@@ -35,6 +37,7 @@ from wbad_jax.attacks.threat_models import (
 )
 from wbad_jax.attacks.threshold_crossing import ThresholdCrossing
 from wbad_jax.attacks.threshold_estimator import ThresholdEstimatorAttack
+from wbad_jax.attacks.transfer import Transfer
 from wbad_jax.attacks.warm_starts import WarmStarts
 
 __all__ = [
@@ -58,6 +61,9 @@ __all__ = [
     "TemplateAttack",
     "TwinAttack",
     "at_threshold",
+    "RandomNoise",
+    "Square",
+    "Transfer",
     "build",
     "cross_entropy",
     "epsilon_of_celsius",
@@ -100,6 +106,9 @@ ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
         "threshold_crossing": ThresholdCrossing,
         "threshold_estimator": ThresholdEstimatorAttack,
         "warm_starts": WarmStarts,
+        "noise": RandomNoise,
+        "square": Square,
+        "transfer": Transfer,
     }
 )
 
