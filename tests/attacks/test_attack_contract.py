@@ -25,8 +25,13 @@ ATTACKS = {
     "cw_confident": attacks.CarliniWagnerL2(
         num_searches=2, num_steps=20, confidence=0.1, select="confident"
     ),
+    "ddn": attacks.DDN(num_steps=20, initial_epsilon=0.3),
+    "fmn_linf": attacks.FMN(num_steps=15),
+    "fmn_l2": attacks.FMN(norm="l2", num_steps=15),
+    "fab_linf": attacks.FAB(num_steps=6),
+    "fab_l2_targeted": attacks.FAB(norm="l2", num_steps=5, restarts=2, num_targets=3),
 }
-RANDOM = ("pgd_linf_random", "pgd_l2")
+RANDOM = ("pgd_linf_random", "pgd_l2", "fab_l2_targeted")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

@@ -5,6 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.ddn import DDN
+from wbad_jax.attacks.fab import FAB
+from wbad_jax.attacks.fmn import FMN
 from wbad_jax.attacks.gradient import FGSM, PGD
 from wbad_jax.attacks.losses import (
     LOSSES,
@@ -26,7 +29,10 @@ from wbad_jax.attacks.threat_models import (
 
 __all__ = [
     "ATTACKS",
+    "DDN",
+    "FAB",
     "FGSM",
+    "FMN",
     "LOSSES",
     "NORMS",
     "PGD",
@@ -48,7 +54,14 @@ __all__ = [
 ]
 
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
-    {"fgsm": FGSM, "pgd": PGD, "cw": CarliniWagnerL2}
+    {
+        "fgsm": FGSM,
+        "pgd": PGD,
+        "cw": CarliniWagnerL2,
+        "ddn": DDN,
+        "fmn": FMN,
+        "fab": FAB,
+    }
 )
 
 

@@ -188,7 +188,7 @@ class PGD:
         if first is not None and self.restarts == 1:
             return first
         noise = threat_models.sample(
-            _fold_in(key, restart), images, ball["norm"], ball["epsilon"],
+            threat_models.fold_in(key, restart), images, ball["norm"], ball["epsilon"],
             mask=ball["mask"],
         )  # fmt: skip
         start = threat_models.move(images, noise, **ball)
@@ -250,8 +250,3 @@ def _step_fn(images: Images, norm, epsilon, bounds, mask) -> StepFn:
         )
 
     return step
-
-
-def _fold_in(key: Key, data) -> Key:
-    fold_in = functools.partial(jax.random.fold_in, data=data)
-    return jax.vmap(fold_in)(key) if key.ndim else fold_in(key)

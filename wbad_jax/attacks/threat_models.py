@@ -7,6 +7,7 @@ Masks broadcast against `[batch, height, width, channels]`; any nonzero entry al
 pixel to change.
 """
 
+import functools
 from typing import Literal, get_args
 
 import jax
@@ -109,6 +110,12 @@ def sample(
     if norm == "linf":
         return per_example(epsilon, images) * _masked(2 * noise - 1, mask)
     return per_example(epsilon, images) * _normalized(_masked(noise, mask))
+
+
+def fold_in(key: Key, data: int | Array) -> Key:
+    """Derives a key for a step or restart from one key, or from each of `[batch]`."""
+    derive = functools.partial(jax.random.fold_in, data=data)
+    return jax.vmap(derive)(key) if key.ndim else derive(key)
 
 
 def move(
