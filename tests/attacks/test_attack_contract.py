@@ -88,12 +88,17 @@ ATTACKS = {
     "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
     "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
     "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
+    "ddn": attacks.DDN(num_steps=20, initial_epsilon=0.3),
+    "fmn_linf": attacks.FMN(num_steps=15),
+    "fmn_l2": attacks.FMN(norm="l2", num_steps=15),
+    "fab_linf": attacks.FAB(num_steps=6),
+    "fab_l2_targeted": attacks.FAB(norm="l2", num_steps=5, restarts=2, num_targets=3),
 }
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
 RANDOM += ("patches", "detector_l2", "subband_l2")
-RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2")
+RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targeted")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()

@@ -5,13 +5,20 @@ from types import MappingProxyType
 from typing import Any
 
 from wbad_jax.attacks.apgd import APGD
+from wbad_jax.attacks.autoattack import AutoAttack
+from wbad_jax.attacks.bpda import bpda
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
 from wbad_jax.attacks.coefficients import CoefficientPGD
+from wbad_jax.attacks.compiled_suite import CompiledSuite, SuiteResult
 from wbad_jax.attacks.counterfactual import TemplateAttack, TwinAttack
+from wbad_jax.attacks.ddn import DDN
 from wbad_jax.attacks.dead_coefficients import dead_but_reachable
 from wbad_jax.attacks.decision_threshold import SignedScore, at_threshold
 from wbad_jax.attacks.detector import DetectorAwarePGD
+from wbad_jax.attacks.eot import expectation_over_transformation
+from wbad_jax.attacks.fab import FAB
 from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
+from wbad_jax.attacks.fmn import FMN
 from wbad_jax.attacks.losses import (
     LOSSES,
     cross_entropy,
@@ -26,6 +33,8 @@ from wbad_jax.attacks.result import Attack, AttackResult, StartedAttack, finish
 from wbad_jax.attacks.sparse_pixels import SparsePixels
 from wbad_jax.attacks.square import Square
 from wbad_jax.attacks.subband import LowPassPGD, SubbandPGD
+from wbad_jax.attacks.sweep import sweep
+from wbad_jax.attacks.targeted import Targeted
 from wbad_jax.attacks.threat_models import (
     NORMS,
     Norm,
@@ -38,43 +47,54 @@ from wbad_jax.attacks.threat_models import (
 from wbad_jax.attacks.threshold_crossing import ThresholdCrossing
 from wbad_jax.attacks.threshold_estimator import ThresholdEstimatorAttack
 from wbad_jax.attacks.transfer import Transfer
+from wbad_jax.attacks.validation import check_independent
 from wbad_jax.attacks.warm_starts import WarmStarts
 
 __all__ = [
     "APGD",
     "ATTACKS",
     "BIM",
+    "DDN",
+    "FAB",
     "FGSM",
+    "FMN",
     "LOSSES",
     "MIM",
     "NORMS",
     "PGD",
-    "RandomStartFGSM",
     "Attack",
     "AttackResult",
+    "AutoAttack",
     "CarliniWagnerL2",
+    "CoefficientPGD",
+    "CompiledSuite",
     "DetectorAwarePGD",
+    "LowPassPGD",
     "Norm",
     "PhysicalAttack",
+    "RandomNoise",
+    "RandomStartFGSM",
     "SignedScore",
     "SparsePixels",
-    "TemplateAttack",
-    "TwinAttack",
-    "at_threshold",
-    "RandomNoise",
     "Square",
-    "Transfer",
-    "build",
-    "cross_entropy",
-    "epsilon_of_celsius",
-    "CoefficientPGD",
-    "LowPassPGD",
     "StartedAttack",
     "SubbandPGD",
+    "SuiteResult",
+    "Targeted",
+    "TemplateAttack",
     "ThresholdCrossing",
     "ThresholdEstimatorAttack",
+    "Transfer",
+    "TwinAttack",
     "WarmStarts",
+    "at_threshold",
+    "bpda",
+    "build",
+    "check_independent",
+    "cross_entropy",
     "dead_but_reachable",
+    "epsilon_of_celsius",
+    "expectation_over_transformation",
     "finish",
     "margin",
     "margin_loss",
@@ -84,6 +104,7 @@ __all__ = [
     "project",
     "sample",
     "steepest_ascent",
+    "sweep",
 ]
 
 # Attacks that need more data than images and labels (twins, templates, a detector) are
@@ -96,6 +117,7 @@ ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
         "mim": MIM,
         "pgd": PGD,
         "apgd": APGD,
+        "autoattack": AutoAttack,
         "cw": CarliniWagnerL2,
         "physical": PhysicalAttack,
         "signed_score": SignedScore,
@@ -109,6 +131,9 @@ ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
         "noise": RandomNoise,
         "square": Square,
         "transfer": Transfer,
+        "ddn": DDN,
+        "fmn": FMN,
+        "fab": FAB,
     }
 )
 

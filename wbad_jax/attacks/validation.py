@@ -40,6 +40,12 @@ def check_positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be positive, got {value!r}.")
 
 
+def check_fraction(name: str, value: float) -> None:
+    """Raises ValueError unless a setting is above 0 and below 1."""
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
+
+
 def check_inputs(
     logits_fn: LogitsFn,
     images: Images,
