@@ -186,9 +186,9 @@ class CompiledSuite:
     def _judged_again(self, params, result: SuiteResult, labels) -> SuiteResult:
         """A fresh pass over the stored images decides."""
         logits = self._logits(params, result.adversarial)
-        success = np.asarray(losses.misclassified(logits, labels))
+        success = np.asarray(losses.misclassified(jnp.asarray(logits), labels))
         broken_by = np.where(success, result.broken_by, "")
-        margin = np.asarray(losses.margin(logits, labels))
+        margin = np.asarray(losses.margin(jnp.asarray(logits), labels))
         return dataclasses.replace(
             result, success=success, broken_by=broken_by, margin=margin
         )
@@ -199,8 +199,8 @@ def _keys(key: Key, n: int) -> Key:
 
 
 def _before_any_attack(images, labels, logits) -> SuiteResult:
-    success = np.array(losses.misclassified(logits, labels))
-    margin = np.array(losses.margin(logits, labels))
+    success = np.array(losses.misclassified(jnp.asarray(logits), labels))
+    margin = np.array(losses.margin(jnp.asarray(logits), labels))
     return SuiteResult(
         adversarial=images.copy(),
         success=success,
