@@ -225,7 +225,7 @@ def test_a_score_never_gets_better(key):
         score = sign * (1 + 10 * away)
         return jnp.stack([jnp.zeros_like(score), score], axis=-1)
 
-    attack = attacks.SignedScore(num_steps=3, fgsm_start=False)
+    attack = attacks.SignedScore(num_steps=3, start="random")
     result = attack(model, key, images, labels, epsilon=0.1)
     np.testing.assert_array_equal(result.adversarial, images)
 

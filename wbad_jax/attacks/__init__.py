@@ -4,11 +4,12 @@ import dataclasses
 from types import MappingProxyType
 from typing import Any
 
+from wbad_jax.attacks.apgd import APGD
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
 from wbad_jax.attacks.counterfactual import TemplateAttack, TwinAttack
 from wbad_jax.attacks.decision_threshold import SignedScore, at_threshold
 from wbad_jax.attacks.detector import DetectorAwarePGD
-from wbad_jax.attacks.gradient import FGSM, PGD
+from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
 from wbad_jax.attacks.losses import (
     LOSSES,
     cross_entropy,
@@ -16,6 +17,7 @@ from wbad_jax.attacks.losses import (
     margin_loss,
     misclassified,
 )
+from wbad_jax.attacks.pgd import BIM, MIM, PGD
 from wbad_jax.attacks.physical import PhysicalAttack, epsilon_of_celsius
 from wbad_jax.attacks.result import Attack, AttackResult, finish
 from wbad_jax.attacks.sparse_pixels import SparsePixels
@@ -30,11 +32,15 @@ from wbad_jax.attacks.threat_models import (
 )
 
 __all__ = [
+    "APGD",
     "ATTACKS",
+    "BIM",
     "FGSM",
     "LOSSES",
+    "MIM",
     "NORMS",
     "PGD",
+    "RandomStartFGSM",
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
@@ -60,12 +66,16 @@ __all__ = [
     "steepest_ascent",
 ]
 
-# Attacks that need more data than images and labels (twins, templates, a detector) are
-# not here: they have no call that all share.
+# Attacks that cannot do without further data (twins, templates, a detector) are not
+# here: they have no call that all share.
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
     {
         "fgsm": FGSM,
+        "fgsm_rs": RandomStartFGSM,
+        "bim": BIM,
+        "mim": MIM,
         "pgd": PGD,
+        "apgd": APGD,
         "cw": CarliniWagnerL2,
         "physical": PhysicalAttack,
         "signed_score": SignedScore,

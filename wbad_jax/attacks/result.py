@@ -119,13 +119,13 @@ def finish(
         adversarial: The attack's images, same shape; those already allowed are kept bit
             for bit.
         labels: True classes, `[batch]`.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         epsilon: Radius in pixel units, scalar or `[batch]`; may be infinite.
         bounds: Smallest and largest pixel value.
         mask: Where pixels may change; everywhere if None.
 
     Returns:
-        The result: `max |adversarial - images|` (or its L2 norm) is at most
+        The result: `max |adversarial - images|` (or its L2 or L1 norm) is at most
         `epsilon * (1 + 1e-6)` when recomputed in float32 from these images.
     """
     perturbation = adversarial - images
