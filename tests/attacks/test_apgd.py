@@ -174,7 +174,7 @@ def test_points_of_the_widened_balls_do_not_count(norm, wavy_problem, key):
     assert abs(np.mean(result.success) - np.mean(expected.success)) < 0.15
 
 
-@pytest.mark.parametrize("loss", ["targeted_dlr", "targeted_margin", "dlr"])
+@pytest.mark.parametrize("loss", ["targeted_dlr", "targeted_margin"])
 def test_trying_each_target_is_stronger_than_one(loss, key):
     rng = np.random.default_rng(2)
     size = int(np.prod(PIXELS))
@@ -184,17 +184,16 @@ def test_trying_each_target_is_stronger_than_one(loss, key):
     )
     images = jnp.asarray(rng.uniform(0, 1, (64, *PIXELS)), jnp.float32)
     labels = jnp.argmax(wavy(weights, images), axis=-1)
-    rates = [
-        np.mean(
-            run(
-                attacks.APGD(num_steps=8, loss=loss, num_targets=targets),
-                wavy, weights, key, images, labels, 0.01,
-            ).success
+    one, all_of_them = (
+        run(
+            attacks.APGD(num_steps=8, loss=loss, num_targets=targets),
+            wavy, weights, key, images, labels, 0.02,
         )
         for targets in (1, 9)
-    ]  # fmt: skip
-    assert rates[1] > 0.1
-    assert rates[1] > rates[0] or loss == "dlr"
+    )  # fmt: skip
+    assert np.mean(one.success) > 0.1
+    assert np.all(all_of_them.margin <= one.margin + 1e-4)
+    assert np.mean(all_of_them.margin) < np.mean(one.margin)
 
 
 def test_stopping_on_success_finds_the_same_successes(wavy_problem, key):

@@ -68,11 +68,37 @@ ATTACKS = {
     "twin_l2": Told(attacks.TwinAttack(norm="l2")),
     "template": Told(attacks.TemplateAttack()),
     "detector_l2": Told(attacks.DetectorAwarePGD(norm="l2", num_steps=5, restarts=2)),
+    "subband_linf": attacks.SubbandPGD(num_steps=4, level=1),
+    "subband_l2": attacks.SubbandPGD(
+        norm="l2", num_steps=4, restarts=2, momentum=0.5, level=1, bands=(1,)
+    ),
+    "low_pass": attacks.LowPassPGD(num_steps=4, share=0.5),
+    "coefficients_linf": attacks.CoefficientPGD(num_steps=4, level=1),
+    "coefficients_l2": attacks.CoefficientPGD(
+        norm="l2", num_steps=4, level=1, unit="deviation"
+    ),
+    "threshold_crossing": attacks.ThresholdCrossing(
+        thresholds=0.1, level=1, crossing_steps=4, inner=attacks.PGD(num_steps=4)
+    ),
+    "threshold_estimator": attacks.ThresholdEstimatorAttack(
+        inner=attacks.PGD(norm="l2", num_steps=4)
+    ),
+    "warm_starts": attacks.WarmStarts(inner=attacks.PGD(num_steps=4)),
+    "square_linf": attacks.Square(num_queries=30),
+    "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
+    "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
+    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
+    "ddn": attacks.DDN(num_steps=20, initial_epsilon=0.3),
+    "fmn_linf": attacks.FMN(num_steps=15),
+    "fmn_l2": attacks.FMN(norm="l2", num_steps=15),
+    "fab_linf": attacks.FAB(num_steps=6),
+    "fab_l2_targeted": attacks.FAB(norm="l2", num_steps=5, restarts=2, num_targets=3),
 }
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
-RANDOM += ("patches", "detector_l2")
+RANDOM += ("patches", "detector_l2", "subband_l2")
+RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targeted")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()
@@ -339,4 +365,6 @@ def test_a_surrogate_with_gradients_breaks_a_model_without(name, key):
     exact = run(ATTACKS[name], weights, key, images, labels, epsilon)
     assert np.mean(exact.success) >= 0.5
     assert np.all(helped.success | ~exact.success)
-    assert np.all(helped.margin <= exact.margin + MARGIN_TOLERANCE)
+    # An attack that rests with its first success does not seek the lowest margin.
+    resting = exact.success & getattr(ATTACKS[name], "stop_on_success", False)
+    assert np.all(resting | (helped.margin <= exact.margin + MARGIN_TOLERANCE))

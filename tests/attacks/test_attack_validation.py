@@ -99,7 +99,10 @@ def test_settings_are_frozen_and_hashable(name):
 def test_calls_share_one_signature(name):
     expected = inspect.signature(attacks.Attack.__call__).parameters
     actual = inspect.signature(attacks.ATTACKS[name].__call__).parameters
-    assert list(actual)[: len(expected)] == list(expected)
+    names = list(actual)
+    assert names[: len(expected)] == list(expected)
+    # What one attack may be told beside is optional.
+    assert all(actual[name].default is None for name in names[len(expected) :])
 
 
 @each_attack
@@ -123,3 +126,23 @@ def test_a_ratio_of_three_logits_is_refused_for_two_classes(loss, key):
         ValueError, match="needs at least 3 classes, got 2; use 'margin'"
     ):
         attacks.PGD(loss=loss)(two_logits, key, IMAGES, LABELS, epsilon=0.1)
+
+
+def test_missing_pixels_are_named(key):
+    images = IMAGES.at[1, 0, 0, 0].set(jnp.nan)
+    with pytest.raises(ValueError, match="images must not be NaN, but example 1 is"):
+        attacks.PGD()(two_logits, key, images, LABELS, epsilon=0.1)
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon"), [("linf", 8.0), ("l2", 100.0), ("l1", np.inf)]
+)
+def test_a_radius_beyond_the_pixel_range_is_a_mistake_of_units(norm, epsilon, key):
+    attack = attacks.PGD(norm=norm)
+    with pytest.raises(
+        ValueError, match="epsilon must be at most .*units of the pixel"
+    ):
+        attack(two_logits, key, IMAGES, LABELS, epsilon=epsilon)
+    wide = (-1000.0, 1000.0)
+    if np.isfinite(epsilon):
+        attack(two_logits, key, IMAGES, LABELS, epsilon=epsilon, bounds=wide)

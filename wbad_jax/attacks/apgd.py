@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wbad_jax.attacks import apgd_steps, losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, Oracle, fold_in, make_oracle
+from wbad_jax.attacks.ascent import Ball, Oracle, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
+    Starts,
     better,
     finish,
     judge,
@@ -101,7 +102,7 @@ class APGD:
         bounds: threat_models.Bounds = (0.0, 1.0),
         mask: threat_models.Mask = None,
         surrogates: Mapping[str, LogitsFn] | None = None,
-        starts: Images | None = None,
+        starts: Starts | None = None,
     ) -> AttackResult:
         """Searches the ball for the point of lowest margin.
 
@@ -115,8 +116,9 @@ class APGD:
             mask: Where pixels may change (nonzero); everywhere if None.
             surrogates: More models whose gradients are followed, each in runs of its
                 own from the same random starts. Points are judged by `logits_fn`.
-            starts: Points to start from as well, brought into the ball, `[starts,
-                batch, height, width, channels]`; such as the results of other attacks.
+            starts: Points to start from in place of random ones, brought into the ball,
+                `[starts, batch, height, width, channels]`; such as the results of other
+                attacks.
 
         Returns:
             The point of lowest margin per example.
@@ -128,18 +130,22 @@ class APGD:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         logits = logits_fn(images)
         best = judge_clean(images, logits, labels)
-        starting = [(self.restarts, lambda run: ball.sample(fold_in(key, run)))]
-        if starts is not None:
-            given = jnp.asarray(starts, images.dtype)
-            starting.append((len(given), lambda run: ball.move(given[run] - images)))
+        given = validation.check_starts(starts, images)
+        count = self.restarts if given is None else len(given)
+
+        def start_of(run):
+            if given is not None:
+                return ball.move(given[run] - images)
+            return ball.sample(threat_models.fold_in(key, run))
+
         for model in (logits_fn, *(surrogates or {}).values()):
             search = functools.partial(self._search, logits_fn, model, logits, labels)
-            for count, start_of in starting:
-                best = search(count, start_of, ball, best)
+            best = search(count, start_of, ball, best)
         return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
     def _search(self, logits_fn, model, logits, labels, count, start_of, ball, best):
@@ -151,9 +157,7 @@ class APGD:
             run, best = carry
             loss = self._loss(targets[:, run % repeats])
             oracle = make_oracle(logits_fn, model, labels, loss)
-            climb = functools.partial(
-                self._climb, logits_fn, oracle, functools.partial(loss, labels=labels)
-            )
+            climb = functools.partial(self._climb, logits_fn, oracle, loss)
             return run + 1, self._phases(
                 climb, start_of(run // repeats), labels, ball, best
             )
@@ -167,7 +171,8 @@ class APGD:
     def _loss(self, targets: Labels) -> losses.LossFn:
         if self.loss in losses.LOSSES:
             return losses.LOSSES[self.loss]
-        return functools.partial(losses.TARGETED_LOSSES[self.loss], targets=targets)
+        towards = losses.TARGETED_LOSSES[self.loss]
+        return lambda logits, labels: towards(logits, labels, targets)
 
     def _goes_on(self, best: Candidate) -> Array | bool:
         return ~jnp.all(best.success) if self.stop_on_success else True
@@ -188,7 +193,7 @@ class APGD:
         self,
         logits_fn: LogitsFn,
         oracle: Oracle,
-        loss_of,
+        loss: losses.LossFn,
         labels: Labels,
         ball: Ball,
         start: Images,
@@ -201,7 +206,7 @@ class APGD:
         def evaluate(images: Images, best: Candidate) -> tuple[_Point, Candidate]:
             logits, gradient = oracle(images)
             best = self._keep(judge(images, logits, labels), best)
-            return _Point(images, loss_of(logits), gradient), best
+            return _Point(images, loss(logits, labels), gradient), best
 
         def body(state: _State) -> _State:
             moved = _advance(ball, state)

@@ -5,7 +5,6 @@ there from traced parameters. Called eagerly with a fresh closure per batch, the
 would be compiled again for each batch.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -148,7 +147,7 @@ def make_optimizer(name: str, momentum: float, ball: Ball) -> Optimizer:
 
 
 def _adam(ball: Ball) -> Optimizer:
-    adam = optax.scale_by_adam()
+    adam: Any = optax.scale_by_adam()
 
     def update(gradient, current, state):
         # Adam's small constant must not depend on the scale of the logits.
@@ -167,9 +166,3 @@ def _unit_mean(gradient: Images) -> Images:
     gradient = gradient / jnp.where(largest > 0, largest, 1)
     mean = jnp.mean(jnp.abs(gradient), axis=(-3, -2, -1), keepdims=True)
     return gradient / jnp.where(mean > 0, mean, 1)
-
-
-def fold_in(key: Key, data: Any) -> Key:
-    """`jax.random.fold_in` for one key, or for one per example."""
-    folded = functools.partial(jax.random.fold_in, data=data)
-    return jax.vmap(folded)(key) if key.ndim else folded(key)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, fold_in, make_oracle
+from wbad_jax.attacks.ascent import Ball, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -168,7 +168,7 @@ class DetectorAwarePGD:
             return ball.step(current, direction, stride), best
 
         def run(restart, best):
-            drawn = ball.sample(fold_in(key, restart))
+            drawn = ball.sample(threat_models.fold_in(key, restart))
             start = jnp.where(restart == 0, ball.images, drawn)
             carry = (start, best)
             current, best = jax.lax.fori_loop(0, self.num_steps, ascend, carry)

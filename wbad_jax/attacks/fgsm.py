@@ -69,6 +69,7 @@ class FGSM:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         start, best = images, None

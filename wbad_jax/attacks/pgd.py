@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, Oracle, fold_in, make_optimizer, make_oracle
+from wbad_jax.attacks.ascent import Ball, Oracle, make_optimizer, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
+    Starts,
     better,
     finish,
     judge,
@@ -96,6 +97,7 @@ class PGD:
         bounds: threat_models.Bounds = (0.0, 1.0),
         mask: threat_models.Mask = None,
         surrogates: Mapping[str, LogitsFn] | None = None,
+        starts: Starts | None = None,
     ) -> AttackResult:
         """Searches the ball for the point of lowest margin.
 
@@ -109,6 +111,9 @@ class PGD:
             mask: Where pixels may change (nonzero); everywhere if None.
             surrogates: More models whose gradients are followed, each in runs of its
                 own from the same random starts. Points are judged by `logits_fn`.
+            starts: Points to start from in place of its own, brought into the ball,
+                `[starts, batch, height, width, channels]`; such as the results of other
+                attacks.
 
         Returns:
             The point of lowest margin per example.
@@ -119,13 +124,19 @@ class PGD:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
+        given = validation.check_starts(starts, images)
+        count = self.restarts if given is None else len(given)
         best = judge_clean(images, logits_fn(images), labels)
         for model in (logits_fn, *(surrogates or {}).values()):
             oracle = make_oracle(logits_fn, model, labels, losses.LOSSES[self.loss])
-            start = self._starts(key, ball, oracle)
-            best = self._climb(logits_fn, oracle, ball, start, labels, best)
+            if given is None:
+                start = self._starts(key, ball, oracle)
+            else:
+                start = lambda run: ball.move(given[run] - images)  # noqa: E731
+            best = self._climb(logits_fn, oracle, ball, count, start, labels, best)
         return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
     @property
@@ -142,7 +153,7 @@ class PGD:
         def start(restart) -> Images:
             if self.start != "random" and self.restarts == 1:
                 return first
-            drawn = ball.sample(fold_in(key, restart))
+            drawn = ball.sample(threat_models.fold_in(key, restart))
             if self.start == "random":
                 return drawn
             return jnp.where(restart == 0, first, drawn)
@@ -154,6 +165,7 @@ class PGD:
         logits_fn: LogitsFn,
         oracle: Oracle,
         ball: Ball,
+        count: int,
         start: Callable[[jax.Array], Images],
         labels: Labels,
         best: Candidate,
@@ -177,7 +189,7 @@ class PGD:
             current, _, best = jax.lax.fori_loop(0, self.num_steps, ascend, carry)
             return better(judge(current, logits_fn(current), labels), best)
 
-        return jax.lax.fori_loop(0, self.restarts, run, best)
+        return jax.lax.fori_loop(0, count, run, best)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

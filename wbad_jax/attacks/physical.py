@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.ascent import Ball, fold_in
+from wbad_jax.attacks.ascent import Ball
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -202,7 +202,9 @@ class PhysicalAttack:
 
         def run(restart, best):
             flat = jnp.zeros((labels.shape[0], 1, 1, count), best.images.dtype)
-            start = threat_models.sample(fold_in(key, restart), flat, "linf", 1.0)
+            start = threat_models.sample(
+                threat_models.fold_in(key, restart), flat, "linf", 1.0
+            )
             carry = (start.reshape(-1, count), best)
             parameters, best = jax.lax.fori_loop(0, self.num_steps, ascend, carry)
             images = disturbed(parameters)

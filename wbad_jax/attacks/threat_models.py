@@ -7,6 +7,7 @@ Masks broadcast against `[batch, height, width, channels]`; any nonzero entry al
 pixel to change.
 """
 
+import functools
 from typing import Literal, get_args
 
 import jax
@@ -126,6 +127,12 @@ def sample(
         radius = per_example(epsilon, images)
         return project_l1(radius * _masked(noise, mask), radius)
     return per_example(epsilon, images) * _normalized(_masked(noise, mask))
+
+
+def fold_in(key: Key, data: int | Array) -> Key:
+    """Derives a key for a step or restart from one key, or from each of `[batch]`."""
+    derive = functools.partial(jax.random.fold_in, data=data)
+    return jax.vmap(derive)(key) if key.ndim else derive(key)
 
 
 def move(
