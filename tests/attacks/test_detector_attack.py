@@ -55,9 +55,8 @@ def smallest_norms(weights, images, labels, limit, norm):
         sign = 1 if label == 1 else -1
         left = np.stack([sign * first, second])
         right = np.array([-sign * first @ row, limit - second @ row])
-        norms.append(
-            _smallest_l2(left, right) if norm == "l2" else _smallest_linf(left, right)
-        )
+        smallest = {"l2": _smallest_l2, "linf": _smallest_linf, "l1": _smallest_l1}
+        norms.append(smallest[norm](left, right))
     return np.array(norms)
 
 
@@ -67,6 +66,13 @@ def _smallest_l2(left, right):
         rows = left[active]
         found.append(rows.T @ np.linalg.solve(rows @ rows.T, right[active]))
     return min(np.linalg.norm(d) for d in found if np.all(left @ d <= right + 1e-9))
+
+
+def _smallest_l1(left, right):
+    parts = optimize.linprog(
+        np.ones(2 * left.shape[1]), A_ub=np.hstack([left, -left]), b_ub=right
+    )
+    return parts.fun
 
 
 def _smallest_linf(left, right):
@@ -81,7 +87,7 @@ def _smallest_linf(left, right):
     return program.fun
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.9])
 def test_succeeds_exactly_where_both_can_be_evaded(norm, correlation, key):
     weights, images, labels, limit = make_problem(correlation)

@@ -271,7 +271,7 @@ def test_degrees_become_a_radius_by_the_window():
         ({"restarts": 0}, "restarts must be at least 1"),
         ({"step_size": -1.0}, "step_size must be positive"),
         ({"widths": (0.2, 0.1)}, "0 < low <= high"),
-        ({"loss": "dlr"}, "loss must be one of"),
+        ({"loss": "logit"}, "loss must be one of"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

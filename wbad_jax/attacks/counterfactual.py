@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from wbad_jax.attacks import threat_models, validation
+from wbad_jax.attacks.ascent import Ball
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -44,7 +45,7 @@ class TwinAttack:
     """Moves each image towards the image of the same patient in the other state.
 
     Attributes:
-        norm: Norm of the ball.
+        norm: Norm of the ball, a member of `threat_models.NORMS`.
         fractions: Of the way to the twin, beside one half. Beyond 1 the radius is used
             up in pixels where twins hardly differ.
     """
@@ -98,20 +99,21 @@ class TwinAttack:
         if twins.shape != images.shape:
             expected = images.shape
             raise ValueError(f"twins must be of shape {expected}, got {twins.shape}.")
-        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
         fractions = jnp.asarray(self.fractions, images.dtype)
         # A sum commutes, so that both twins get the same bits; the step of half their
         # difference, added to either, may round otherwise.
-        midpoint = finish(logits_fn, images, (images + twins) / 2, labels, **ball)
+        midpoint = (images + twins) / 2
+        meeting = finish(logits_fn, images, midpoint, labels, **ball.constraints)
         best = better(
-            Candidate(midpoint.adversarial, midpoint.margin, midpoint.success),
+            Candidate(meeting.adversarial, meeting.margin, meeting.success),
             judge_clean(images, logits_fn(images), labels),
         )
         best = _try_all(
-            logits_fn, images, labels, ball, best, len(self.fractions),
+            logits_fn, labels, ball, best, len(self.fractions),
             lambda index: fractions[index] * (twins - images),
         )  # fmt: skip
-        return finish(logits_fn, images, best.images, labels, **ball)
+        return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ class TemplateAttack:
     """Adds a faint lesion to healthy images, and removes one from all others.
 
     Attributes:
-        norm: Norm of the ball.
+        norm: Norm of the ball, a member of `threat_models.NORMS`.
         fractions: Of the template. One half is optimal against the best robust test.
         positive: Class whose images contain the template.
     """
@@ -175,7 +177,7 @@ class TemplateAttack:
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
         templates, places = _for_each(templates, places, images)
-        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
         fractions = jnp.asarray(self.fractions, images.dtype)
         sign = jnp.where(labels == self.positive, -1, 1).astype(images.dtype)
         sign = threat_models.per_example(sign, images)
@@ -186,18 +188,17 @@ class TemplateAttack:
             return sign * fractions[fraction] * shifted
 
         best = _try_all(
-            logits_fn, images, labels, ball,
+            logits_fn, labels, ball,
             judge_clean(images, logits_fn(images), labels),
             places.shape[1] * len(self.fractions), perturbation,
         )  # fmt: skip
-        return finish(logits_fn, images, best.images, labels, **ball)
+        return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
 
 def _try_all(
     logits_fn: LogitsFn,
-    images: Images,
     labels: Labels,
-    ball: dict,
+    ball: Ball,
     best: Candidate,
     count: int,
     perturbation: Callable[[Array], Images],
@@ -205,7 +206,7 @@ def _try_all(
     """Judges `perturbation(0)` to `perturbation(count - 1)`, brought into the ball."""
 
     def attempt(index, best):
-        moved = threat_models.move(images, perturbation(index), **ball)
+        moved = ball.move(perturbation(index))
         return better(judge(moved, logits_fn(moved), labels), best)
 
     return jax.lax.fori_loop(0, count, attempt, best)

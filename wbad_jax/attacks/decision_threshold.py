@@ -17,7 +17,8 @@ import numpy as np
 from jax.core import Tracer
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.pgd import PGD, Start
+from wbad_jax.attacks.ascent import Ball
+from wbad_jax.attacks.pgd import PGD
 from wbad_jax.attacks.result import AttackResult, finish, select
 from wbad_jax.types import Images, Key, Labels, Logits, LogitsFn, PerExample
 
@@ -78,36 +79,27 @@ def at_threshold(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SignedScore:
+class SignedScore(PGD):
     """Pushes the score of every example in the wrong direction by the full radius.
 
     The score is the positive class's logit minus the largest other. It is lowered for
     images of that class and raised for all others, whether or not the decision is wrong
     already, and the point of worst score is kept.
 
-    This is `PGD` on the margin of "positive against all others". For two classes it
-    visits the points of `PGD`, which does not stop at a success either; it differs for
-    more classes, where a margin may fall without the positive score rising, and it
-    never returns a point whose score is better than that of the clean image.
+    This is `PGD`, with its settings, on the two-class reading "positive or not" of the
+    model. For two classes it visits the points of `PGD`, which does not stop at a
+    success either; it differs for more classes, where a margin may fall without the
+    positive score rising. It never returns a point whose score is better than that of
+    the clean image.
 
     Attributes:
-        norm: Norm of the ball.
-        num_steps: Gradient steps per restart.
-        restarts: Number of starting points.
-        step_size: Step length as a fraction of epsilon; `2.5 / num_steps` if None.
-        start: As in `PGD`.
         positive: Class whose score it is.
     """
 
-    norm: threat_models.Norm = "linf"
-    num_steps: int = 40
-    restarts: int = 1
-    step_size: float | None = None
-    start: Start = "fgsm"
     positive: int = 1
 
     def __post_init__(self):
-        self._ascent()
+        super().__post_init__()
         validation.check_at_least("positive", self.positive, 0)
 
     def __call__(
@@ -146,25 +138,20 @@ class SignedScore:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
-        ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
         positive = (labels == self.positive).astype(labels.dtype)
         against_rest = self._against_rest(logits_fn)
         others = {
             name: self._against_rest(model)
             for name, model in (surrogates or {}).items()
         }
-        found = self._ascent()(
-            against_rest, key, images, positive, surrogates=others or None, **ball
-        )
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
+        found = super().__call__(
+            against_rest, key, images, positive, epsilon=epsilon, bounds=bounds,
+            mask=mask, surrogates=others,
+        )  # fmt: skip
         clean = losses.margin(against_rest(images), positive)
         worst = select(found.margin < clean, found.adversarial, images)
-        return finish(logits_fn, images, worst, labels, norm=self.norm, **ball)
-
-    def _ascent(self) -> PGD:
-        return PGD(
-            norm=self.norm, num_steps=self.num_steps, restarts=self.restarts,
-            step_size=self.step_size, start=self.start,
-        )  # fmt: skip
+        return finish(logits_fn, images, worst, labels, **ball.constraints)
 
     def _against_rest(self, model: LogitsFn) -> LogitsFn:
         return lambda images: _two_classes(_score(model(images), self.positive))

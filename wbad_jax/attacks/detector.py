@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.ascent import Ball, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -59,7 +60,7 @@ class DetectorAwarePGD:
     """Gradient ascent that evades a classifier and a detector together.
 
     Attributes:
-        norm: Norm of the ball.
+        norm: Norm of the ball, a member of `threat_models.NORMS`.
         num_steps: Steps per restart and scheme, each of two gradients.
         restarts: Number of starting points: the clean image, then random ones.
         step_size: Mean step length as a fraction of epsilon; `10 / num_steps` if None.
@@ -129,7 +130,7 @@ class DetectorAwarePGD:
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
         _check_scores(score_fn, score_limit, images)
-        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
         best = None
         for model in (logits_fn, *(surrogates or {}).values()):
             view = functools.partial(
@@ -137,9 +138,9 @@ class DetectorAwarePGD:
             )
             best = best or _challenged(view(images).verdict)
             for scheme in self.schemes:
-                best = self._climb(view, scheme, key, images, ball, best)
+                best = self._climb(view, scheme, key, ball, best)
         assert best is not None  # The attacked model itself is always in the loop.
-        result = finish(logits_fn, images, best.images, labels, **ball)
+        result = finish(logits_fn, images, best.images, labels, **ball.constraints)
         hidden = score_fn(result.adversarial) <= score_limit
         return jax.lax.stop_gradient(result._replace(success=result.success & hidden))
 
@@ -148,33 +149,27 @@ class DetectorAwarePGD:
         view: Callable[[Images], _View],
         scheme: str,
         key: Key,
-        images: Images,
-        ball: dict,
+        ball: Ball,
         best: Candidate,
     ) -> Candidate:
         """Follows one scheme from every start."""
         length = 10 / self.num_steps if self.step_size is None else self.step_size
-        radius = threat_models.per_example(ball["epsilon"], images)
         if self.norm == "linf":  # So that a pixel that may change moves by `length`.
-            radius = radius * _root_of_pixels(images, ball["mask"])
+            length = length * _root_of_pixels(ball)
 
         def ascend(index, carry):
             current, best = carry
             seen = view(current)
             best = better(seen.verdict, best)
             direction = threat_models.steepest_ascent(
-                _direction(seen, scheme), "l2", mask=ball["mask"]
+                _direction(seen, scheme), "l2", mask=ball.mask
             )
-            stride = 2 * length * (1 - index / self.num_steps) * radius
-            perturbation = (current - images) + stride * direction
-            return threat_models.move(images, perturbation, **ball), best
+            stride = 2 * length * (1 - index / self.num_steps)
+            return ball.step(current, direction, stride), best
 
         def run(restart, best):
-            noise = threat_models.sample(
-                threat_models.fold_in(key, restart), images, self.norm,
-                ball["epsilon"], mask=ball["mask"],
-            )  # fmt: skip
-            start = threat_models.move(images, jnp.where(restart, noise, 0), **ball)
+            drawn = ball.sample(threat_models.fold_in(key, restart))
+            start = jnp.where(restart == 0, ball.images, drawn)
             carry = (start, best)
             current, best = jax.lax.fori_loop(0, self.num_steps, ascend, carry)
             return better(view(current).verdict, best)
@@ -188,18 +183,13 @@ def _look(
 ) -> _View:  # fmt: skip
     """Judges both goals at a point, with the unit gradients of both."""
 
-    def loss(images):
-        logits = model(images)
-        return jnp.sum(losses.margin_loss(logits, labels)), logits
-
     def hidden(images):
         score = score_fn(images)
         return -jnp.sum(score), score
 
-    mislead, logits = jax.grad(loss, has_aux=True)(images)
+    oracle = make_oracle(logits_fn, model, labels, losses.margin_loss)
+    logits, mislead = oracle(images)
     hide, score = jax.grad(hidden, has_aux=True)(images)
-    if model is not logits_fn:
-        logits = logits_fn(images)
     verdict = judge(images, logits, labels)
     wrong, flagged = verdict.success, ~(score <= score_limit)
     seen = _View(
@@ -210,12 +200,11 @@ def _look(
     return jax.lax.stop_gradient(seen)
 
 
-def _root_of_pixels(images: Images, mask: threat_models.Mask) -> Array:
+def _root_of_pixels(ball: Ball) -> PerExample:
     """Square root of how many numbers of each image may change."""
-    allowed = jnp.ones((), bool) if mask is None else jnp.asarray(mask) != 0
-    allowed = jnp.broadcast_to(allowed, images.shape)
-    count = jnp.sum(allowed, axis=(1, 2, 3), keepdims=True)
-    return jnp.sqrt(count.astype(images.dtype))
+    allowed = jnp.ones((), bool) if ball.mask is None else jnp.asarray(ball.mask) != 0
+    allowed = jnp.broadcast_to(allowed, ball.images.shape)
+    return jnp.sqrt(jnp.sum(allowed, axis=(1, 2, 3)).astype(ball.images.dtype))
 
 
 def _challenged(clean: Candidate) -> Candidate:

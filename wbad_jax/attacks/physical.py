@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.ascent import Ball
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -136,36 +137,37 @@ class PhysicalAttack:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
-        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
-        disturbed = self._disturbance(images, ball, mask if body is None else body)
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
+        disturbed = self._disturbance(ball, mask if body is None else body)
         best = judge_clean(images, logits_fn(images), labels)
         for model in (logits_fn, *(surrogates or {}).values()):
             best = self._climb(logits_fn, model, disturbed, key, labels, best)
-        return finish(logits_fn, images, best.images, labels, **ball)
+        return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
     def _disturbance(
-        self, images: Images, ball: dict, body: threat_models.Mask
+        self, ball: Ball, body: threat_models.Mask
     ) -> Callable[[Parameters], Images]:
         """Makes the map from parameters to disturbed images."""
-        family = FAMILIES[self.family]
+        family, images = FAMILIES[self.family], ball.images
         side = min(images.shape[1:3])
         low, high = (side * width for width in self.widths or family.widths)
         shape = (*images.shape[:3], 1)
         inside = jnp.ones(shape) if body is None else jnp.asarray(body) != 0
         inside = jnp.any(jnp.broadcast_to(inside, images.shape), axis=3, keepdims=True)
-        pivot = ball["bounds"][0] if self.pivot is None else self.pivot
+        pivot = ball.bounds[0] if self.pivot is None else self.pivot
         pivot = jnp.broadcast_to(jnp.asarray(pivot, images.dtype), images.shape[:1])
-        radius = threat_models.per_example(ball["epsilon"], images)
-        bounds = [threat_models.per_example(bound, images) for bound in ball["bounds"]]
+        bounds = [threat_models.per_example(bound, images) for bound in ball.bounds]
         share = body_share(inside, low)
 
         def field(parameters, image, pivot, share):
             return family.field(parameters, Scene(image, pivot, share, (low, high)))
 
         def disturbed(parameters: Parameters) -> Images:
-            change = radius * jax.vmap(field)(parameters, images, pivot, share)
-            if ball["mask"] is not None:
-                change = jnp.where(ball["mask"] != 0, change, 0)
+            change = ball.stride(1.0) * jax.vmap(field)(
+                parameters, images, pivot, share
+            )
+            if ball.mask is not None:
+                change = jnp.where(ball.mask != 0, change, 0)
             return jnp.clip(images + change, *bounds)
 
         return disturbed

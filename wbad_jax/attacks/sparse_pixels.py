@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.ascent import Ball, make_oracle
 from wbad_jax.attacks.result import (
     AttackResult,
     Candidate,
@@ -91,40 +92,34 @@ class SparsePixels:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
-        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
         best = judge_clean(images, logits_fn(images), labels)
         for model in (logits_fn, *(surrogates or {}).values()):
-            best = self._grow(logits_fn, model, images, labels, ball, best)
-        return finish(logits_fn, images, best.images, labels, **ball)
+            best = self._grow(logits_fn, model, labels, ball, best)
+        return finish(logits_fn, images, best.images, labels, **ball.constraints)
 
     def _grow(
         self,
         logits_fn: LogitsFn,
         model: LogitsFn,
-        images: Images,
         labels: Labels,
-        ball: dict,
+        ball: Ball,
         best: Candidate,
     ) -> Candidate:
         """Follows one model's gradients."""
+        images = ball.images
         batch, height, width, _ = images.shape
         share = min(-(-self.num_pixels // self.num_steps), height * width)
-        low, high = (threat_models.per_example(end, images) for end in ball["bounds"])
-        reach = jnp.minimum(
-            threat_models.per_example(ball["epsilon"], images), high - low
-        )
-
-        def total(images):
-            logits = model(images)
-            return jnp.sum(losses.LOSSES[self.loss](logits, labels)), logits
+        oracle = make_oracle(logits_fn, model, labels, losses.LOSSES[self.loss])
+        low, high = (threat_models.per_example(end, images) for end in ball.bounds)
+        reach = jnp.minimum(ball.stride(1.0), high - low)
 
         def step(index, carry):
             current, chosen, best = carry
-            gradient, logits = jax.grad(total, has_aux=True)(current)
-            logits = logits if model is logits_fn else logits_fn(current)
+            logits, gradient = oracle(current)
             best = better(judge(current, logits, labels), best)
             direction = threat_models.steepest_ascent(gradient, "linf")
-            target = threat_models.move(images, reach * direction, **ball)
+            target = ball.move(reach * direction)
             gain = jnp.sum((target - images) * jnp.nan_to_num(gradient), axis=3)
             left = self.num_pixels - index * share
             fresh = _largest(jnp.where(chosen, 0, gain), share, left)
