@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.foolbox_adapter import attack_with_foolbox, foolbox_model
 from wbad_jax.attacks.gradient import FGSM, PGD
 from wbad_jax.attacks.losses import (
     LOSSES,
@@ -34,9 +35,11 @@ __all__ = [
     "AttackResult",
     "CarliniWagnerL2",
     "Norm",
+    "attack_with_foolbox",
     "build",
     "cross_entropy",
     "finish",
+    "foolbox_model",
     "margin",
     "margin_loss",
     "misclassified",
