@@ -66,7 +66,12 @@ def test_a_minimal_norm_attack_reports_its_own_distance(foolbox, problem, key):
     results = [
         attacks.attack_with_foolbox(
             foolbox.attacks.DDNAttack(steps=steps, init_epsilon=start),
-            logits_fn, key, images, labels, norm="l2", bounds=BOUNDS,
+            logits_fn,
+            key,
+            images,
+            labels,
+            norm="l2",
+            bounds=BOUNDS,
         )  # fmt: skip
         for steps, start in ((60, 1.0), (2, 1e-3))
     ]
