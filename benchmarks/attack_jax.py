@@ -65,7 +65,7 @@ def own_attack(comparison: Comparison, budgets: Budgets) -> attacks.Attack | Non
     settings = {
         "fgsm": {},
         # Without the gradient that leads to the FGSM point, which peers do not take.
-        "pgd": {"num_steps": budgets.pgd_steps, "fgsm_start": False},
+        "pgd": {"num_steps": budgets.pgd_steps, "start": "random"},
         "apgd": {"num_steps": budgets.apgd_steps, "restarts": 1, "loss": "margin"},
         "square": {"num_queries": budgets.queries},
         "fab": {"num_steps": budgets.fab_steps},

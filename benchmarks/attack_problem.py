@@ -120,7 +120,7 @@ def train(
     while the radius grows.
     """
     optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, num_steps))
-    attack = attacks.PGD(num_steps=4, step_size=0.4, fgsm_start=False)
+    attack = attacks.PGD(num_steps=4, step_size=0.4, start="random")
 
     def loss(params: Params, images: Images, labels: Labels):
         logits = classifier.apply(params, images)
