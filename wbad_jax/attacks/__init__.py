@@ -19,6 +19,7 @@ from wbad_jax.attacks.eot import expectation_over_transformation
 from wbad_jax.attacks.fab import FAB
 from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
 from wbad_jax.attacks.fmn import FMN
+from wbad_jax.attacks.foolbox_adapter import attack_with_foolbox, foolbox_model
 from wbad_jax.attacks.losses import (
     LOSSES,
     cross_entropy,
@@ -88,6 +89,7 @@ __all__ = [
     "TwinAttack",
     "WarmStarts",
     "at_threshold",
+    "attack_with_foolbox",
     "bpda",
     "build",
     "check_independent",
@@ -96,6 +98,7 @@ __all__ = [
     "epsilon_of_celsius",
     "expectation_over_transformation",
     "finish",
+    "foolbox_model",
     "margin",
     "margin_loss",
     "misclassified",
