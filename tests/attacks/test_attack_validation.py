@@ -12,6 +12,8 @@ from wbad_jax import attacks
 pytestmark = pytest.mark.fast
 IMAGES = jnp.full((3, 4, 5, 1), 0.5)
 LABELS = jnp.asarray([0, 1, 0])
+# Settings without a default.
+REQUIRED = {"threshold_crossing": {"thresholds": 0.1}}
 each_attack = pytest.mark.parametrize("name", attacks.ATTACKS)
 
 
@@ -50,12 +52,18 @@ def no_batch(images):
     ],
 )
 def test_a_bad_input_is_named(name, change, message, key):
-    call = functools.partial(attacks.build(name), key=key)
+    call = functools.partial(attacks.build(name, **REQUIRED.get(name, {})), key=key)
     arguments = {
         "logits_fn": two_logits, "images": IMAGES, "labels": LABELS, "epsilon": 0.1,
+        "surrogates": surrogates_of(name),
     } | change  # fmt: skip
     with pytest.raises(ValueError, match=message):
         call(**arguments)
+
+
+def surrogates_of(name):
+    """They are all that one attack follows, and optional for the others."""
+    return {"other": two_logits} if name == "transfer" else None
 
 
 @pytest.mark.parametrize(
@@ -88,9 +96,9 @@ def test_a_bad_setting_is_named(name, settings, message):
 
 @each_attack
 def test_settings_are_frozen_and_hashable(name):
-    attack = attacks.build(name)
-    assert attack == attacks.build(name)
-    assert hash(attack) == hash(attacks.build(name))
+    attack = attacks.build(name, **REQUIRED.get(name, {}))
+    assert attack == attacks.build(name, **REQUIRED.get(name, {}))
+    assert hash(attack) == hash(attacks.build(name, **REQUIRED.get(name, {})))
     with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
         attack.norm = "l2"
 
@@ -109,8 +117,11 @@ def test_calls_share_one_signature(name):
 def test_numpy_inputs_are_accepted(name, key):
     images, labels = np.asarray(IMAGES), np.asarray(LABELS)
     fields = {field.name for field in dataclasses.fields(attacks.ATTACKS[name])}
-    attack = attacks.build(name, **({"num_steps": 2} if "num_steps" in fields else {}))
-    result = attack(two_logits, key, images, labels, epsilon=np.float64(0.1))
+    few = {"num_steps": 2, "num_queries": 2, "num_samples": 2}
+    few = {setting: value for setting, value in few.items() if setting in fields}
+    attack = attacks.build(name, **few, **REQUIRED.get(name, {}))
+    options = {"epsilon": np.float64(0.1), "surrogates": surrogates_of(name)}
+    result = attack(two_logits, key, images, labels, **options)
     assert result.adversarial.dtype == jnp.float32
 
 

@@ -72,7 +72,7 @@ def test_it_is_the_worst_case_of_its_attacks(key):
     @functools.partial(jax.jit, static_argnums=0)
     def run(attack):
         logits_fn = functools.partial(half_masked, weights)
-        return attack(logits_fn, key, images, labels, epsilon=0.12)
+        return attack(logits_fn, key, images, labels, epsilon=0.06)
 
     together = run(attacks.AutoAttack(attacks=SHORT))
     apgd, square = run(APGD), run(SQUARE)
@@ -110,11 +110,11 @@ def suite():
 
 def test_a_compiled_suite_agrees_with_one_batch_whatever_the_batches(suite, key):
     weights, images, labels = make_problem(21)
-    result = suite(weights, key, images, labels, epsilon=0.12, progress=False)
+    result = suite(weights, key, images, labels, epsilon=0.06, progress=False)
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(21))
     logits_fn = functools.partial(half_masked, weights)
     whole = attacks.AutoAttack(attacks=SHORT)(
-        logits_fn, keys, images, labels, epsilon=0.12
+        logits_fn, keys, images, labels, epsilon=0.06
     )
     np.testing.assert_array_equal(result.success, whole.success)
     np.testing.assert_allclose(result.margin, whole.margin, atol=1e-3)
@@ -123,7 +123,7 @@ def test_a_compiled_suite_agrees_with_one_batch_whatever_the_batches(suite, key)
     assert result.robust_accuracy == np.mean(~np.asarray(whole.success))
     moved = np.abs(result.adversarial - images).max((1, 2, 3))
     np.testing.assert_allclose(moved, result.distance, rtol=1e-6)
-    assert moved.max() <= 0.12 * (1 + 1e-6)
+    assert moved.max() <= 0.06 * (1 + 1e-6)
 
 
 def test_later_attacks_see_only_what_is_still_robust_in_one_shape(key):
@@ -137,7 +137,7 @@ def test_later_attacks_see_only_what_is_still_robust_in_one_shape(key):
     suite = attacks.CompiledSuite(
         counting, attacks.AutoAttack(attacks=SHORT), batch_size=8
     )
-    first = suite(weights, key, images, labels, epsilon=0.12, progress=False)
+    first = suite(weights, key, images, labels, epsilon=0.06, progress=False)
     jax.effects_barrier()
     assert set(seen) == {8}
     robust_before_square = np.sum(first.broken_by == "square") + np.sum(~first.success)
@@ -146,7 +146,7 @@ def test_later_attacks_see_only_what_is_still_robust_in_one_shape(key):
 
 def test_a_compiled_suite_does_not_compile_again(suite, key):
     weights, images, labels = make_problem(21)
-    suite(weights, key, images, labels, epsilon=0.12, progress=False)
+    suite(weights, key, images, labels, epsilon=0.06, progress=False)
     steps = list(suite._steps.values())
     before = [step._cache_size() for step in steps]
     fresh = jax.tree.map(lambda leaf: 1.1 * leaf, weights)
