@@ -48,7 +48,8 @@ def test_suites_are_the_published_ones_but_for_two_classes():
     assert standard["square"].num_queries == 5000
     assert not standard["square"].rescale_schedule
     binary = attacks.AutoAttack(norm="l2").suite(2)
-    assert list(binary)[:2] == ["apgd", "fab"]
+    restarts = ["apgd", "apgd_2", "apgd_3", "apgd_4", "apgd_5"]
+    assert list(binary) == [*restarts, "fab", "fmn", "subband", "square"]
     assert binary["apgd"].loss == "margin"
     assert all(attack.norm == "l2" for attack in binary.values())
 
@@ -70,12 +71,13 @@ def test_it_is_the_worst_case_of_its_attacks(key):
     weights, images, labels = make_problem(24)
 
     @functools.partial(jax.jit, static_argnums=0)
-    def run(attack):
+    def run(attack, key):
         logits_fn = functools.partial(half_masked, weights)
         return attack(logits_fn, key, images, labels, epsilon=0.06)
 
-    together = run(attacks.AutoAttack(attacks=SHORT))
-    apgd, square = run(APGD), run(SQUARE)
+    together = run(attacks.AutoAttack(attacks=SHORT), key)
+    apgd = run(APGD, jax.random.fold_in(key, 0))
+    square = run(SQUARE, jax.random.fold_in(key, 1))
     np.testing.assert_array_equal(together.success, apgd.success | square.success)
     assert np.sum(together.success) > max(np.sum(apgd.success), np.sum(square.success))
     # The first success stays.
@@ -182,3 +184,19 @@ def test_models_that_couple_images_or_draw_are_refused(key):
         suite = attacks.CompiledSuite(model, attack, batch_size=8)
         with pytest.raises(ValueError, match=message):
             suite(weights, key, images, labels, epsilon=0.1)
+
+
+def test_restarts_draw_afresh_and_surrogates_are_followed_once(key):
+    weights, images, labels = make_problem(21)
+    names = ("one", "two")
+    again = attacks.AutoAttack(attacks=tuple((name, APGD) for name in names))
+    suite = attacks.CompiledSuite(half_masked, again, batch_size=8)
+    result = suite(weights, key, images, labels, epsilon=0.03, progress=False)
+    assert len(suite._steps) == 1
+    assert set(result.broken_by) == {"", *names}
+    assert again.follows_surrogates("two")
+    binary = attacks.AutoAttack()
+    assert [name for name in binary.suite(2) if binary.follows_surrogates(name)] == [
+        "apgd",
+        "subband",
+    ]

@@ -61,16 +61,22 @@ def binary_suite(norm: threat_models.Norm) -> Mapping[str, Attack]:
     Args:
         norm: Norm of the ball.
     """
-    apgd = APGD(norm=norm, restarts=5, widened=norm == "l1", stop_on_success=True)
+    apgd = APGD(norm=norm, widened=norm == "l1", stop_on_success=True)
+    # Restarts as attacks of their own: what one breaks, the next need not try.
+    restarts = {"apgd": apgd} | {f"apgd_{number}": apgd for number in range(2, 6)}
     if norm == "l1":
-        return {"apgd": apgd, "fmn": FMN(norm=norm), "pgd": PGD(norm=norm, restarts=5)}
-    return {
-        "apgd": apgd,
+        return restarts | {"fmn": FMN(norm=norm), "pgd": PGD(norm=norm, restarts=5)}
+    return restarts | {
         "fab": FAB(norm=norm, restarts=5),
         "fmn": FMN(norm=norm),
         "subband": SubbandPGD(norm=norm, num_steps=100),
         "square": Square(norm=norm, rescale_schedule=False),
     }
+
+
+# Attacks of the suites here that follow surrogates as well; the others would cost as
+# many times more as there are models, for little beside these.
+_FOLLOW_SURROGATES = ("apgd", "subband")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,9 @@ class AutoAttack:
     Attributes:
         norm: Norm of the ball.
         attacks: Names and attacks, in order; the standard suite for three and more
-            classes, or the binary one for two, if empty.
+            classes, or the binary one for two, if empty. All of these follow surrogates
+            where there are any, of the two suites only the first APGD and the attack
+            confined to subbands.
 
     Reference:
         Croce and Hein (2020), section 5.
@@ -109,6 +117,10 @@ class AutoAttack:
             return binary_suite(self.norm)
         return standard_suite(self.norm, classes)
 
+    def follows_surrogates(self, name: str) -> bool:
+        """Whether the named attack of the suite takes gradients of surrogates too."""
+        return bool(self.attacks) or name in _FOLLOW_SURROGATES
+
     def __call__(
         self,
         logits_fn: LogitsFn,
@@ -131,7 +143,7 @@ class AutoAttack:
             epsilon: Radius in pixel units, scalar or `[batch]`.
             bounds: Smallest and largest pixel value.
             mask: Where pixels may change; everywhere if None.
-            surrogates: More models whose gradients every attack that takes any follows.
+            surrogates: More models whose gradients are followed, see `attacks`.
 
         Returns:
             Per example the first success; without one the point of lowest margin.
@@ -149,12 +161,14 @@ class AutoAttack:
         best = AttackResult(
             images, clean.success, clean.margin, jnp.zeros_like(clean.margin)
         )
-        for attack in self.suite(classes).values():
+        for number, (name, attack) in enumerate(self.suite(classes).items()):
+            models = surrogates if self.follows_surrogates(name) else None
+            own_key = threat_models.fold_in(key, number)
 
-            def run(best, attack=attack):
+            def run(best, attack=attack, own_key=own_key, models=models):
                 found = attack(
-                    logits_fn, key, images, labels, epsilon=epsilon, bounds=bounds,
-                    mask=mask, surrogates=surrogates,
+                    logits_fn, own_key, images, labels, epsilon=epsilon, bounds=bounds,
+                    mask=mask, surrogates=models,
                 )  # fmt: skip
                 return first_success(best, found)
 

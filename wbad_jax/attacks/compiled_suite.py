@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from wbad_jax.attacks import losses, validation
+from wbad_jax.attacks import losses, threat_models, validation
 from wbad_jax.attacks.autoattack import AutoAttack
 from wbad_jax.attacks.result import Attack, AttackResult
 from wbad_jax.types import Key, Logits
@@ -78,7 +78,7 @@ class CompiledSuite:
         self._attack = attack
         self._batch_size = batch_size
         self._forward = jax.jit(apply_fn)
-        self._steps: dict[Attack, Callable] = {}
+        self._steps: dict[tuple[Attack, bool], Callable] = {}
 
     def __call__(
         self,
@@ -117,13 +117,17 @@ class CompiledSuite:
         epsilon = np.broadcast_to(np.asarray(epsilon, np.float32), (n,))
         self._check(params, images, labels, epsilon, bounds, mask)
         inputs = {"images": images, "labels": labels, "epsilon": epsilon}
-        inputs["key"] = np.asarray(jax.random.key_data(_keys(key, n)))
         if mask is not None:
             inputs["mask"] = np.broadcast_to(mask, (n, *np.shape(mask)[-3:]))
         logits = self._logits(params, images)
         result = _before_any_attack(images, labels, logits)
-        for name, attack in self._attack.suite(logits.shape[-1]).items():
+        suite = self._attack.suite(logits.shape[-1])
+        keys = _keys(key, n)
+        for number, (name, attack) in enumerate(suite.items()):
             start = time.perf_counter()
+            own = threat_models.fold_in(keys, number)
+            inputs["key"] = np.asarray(jax.random.key_data(own))
+            step = self._step(attack, self._attack.follows_surrogates(name))
             robust = np.flatnonzero(~result.success)
             firsts = range(0, len(robust), self._batch_size)
             for first in tqdm(firsts, desc=name, leave=False, disable=not progress):
@@ -131,17 +135,18 @@ class CompiledSuite:
                 # Padding repeats an example; its result is not used.
                 padded = np.resize(rows, self._batch_size)
                 batch = {field: value[padded] for field, value in inputs.items()}
-                found = self._step(attack)(params, batch, bounds)
+                found = step(params, batch, bounds)
                 _take_in(result, name, rows, jax.device_get(found))
             result.seconds[name] = time.perf_counter() - start
         return self._judged_again(params, result, labels)
 
-    def _step(self, attack: Attack) -> Callable:
-        """The compiled program of one attack."""
+    def _step(self, attack: Attack, follow: bool) -> Callable:
+        """The compiled program of one attack, with or without surrogates."""
+        surrogates = self._surrogates if follow else {}
 
         def step(params, batch, bounds):
             bind = functools.partial
-            models = {name: bind(of, params) for name, of in self._surrogates.items()}
+            models = {name: bind(of, params) for name, of in surrogates.items()}
             return attack(
                 bind(self._apply_fn, params),
                 jax.random.wrap_key_data(batch["key"]),
@@ -153,7 +158,7 @@ class CompiledSuite:
                 surrogates=models or None,
             )
 
-        return self._steps.setdefault(attack, jax.jit(step))
+        return self._steps.setdefault((attack, bool(surrogates)), jax.jit(step))
 
     def _logits(self, params: Any, images: np.ndarray) -> np.ndarray:
         parts = []
