@@ -83,7 +83,9 @@ ATTACKS = {
     "threshold_estimator": attacks.ThresholdEstimatorAttack(
         inner=attacks.PGD(norm="l2", num_steps=4)
     ),
-    "warm_starts": attacks.WarmStarts(inner=attacks.PGD(num_steps=4)),
+    "warm_starts": attacks.WarmStarts(
+        corner_levels=(1,), inner=attacks.PGD(num_steps=4)
+    ),
     "square_linf": attacks.Square(num_queries=30),
     "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
     "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),

@@ -26,7 +26,7 @@ class CoefficientPGD(ConfinedPGD):
     moves slowly.
 
     Budgets are met where `SubbandPGD` says that bands are; elsewhere coefficients near
-    the border may exceed theirs by a few percent of the largest budget.
+    the border may exceed theirs.
 
     Attributes:
         wavelet: PyWavelets name.

@@ -43,7 +43,7 @@ def dead_but_reachable(
         wavelet: PyWavelets name.
         level: Number of levels.
         mode: Boundary mode.
-        norm: Of the ball, "linf" or "l2".
+        norm: Of the ball, a member of `threat_models.NORMS`.
 
     Returns:
         Shares of each band, coarsest level first; horizontal, vertical, diagonal.
@@ -51,7 +51,7 @@ def dead_but_reachable(
     Raises:
         ValueError: If thresholds are not nested as described, or a name is unknown.
     """
-    validation.check_choice("norm", norm, ("l2", "linf"))
+    validation.check_choice("norm", norm, threat_models.NORMS)
     transform = SubbandTransform(wavelet, mode, level)
     images = jnp.asarray(images)
     details = transform.analyze(images)[DETAILS]

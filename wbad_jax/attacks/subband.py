@@ -27,8 +27,9 @@ class SubbandPGD(ConfinedPGD):
     The coefficients of a perturbation are zero in all other bands, up to rounding:
     with an orthogonal wavelet, mode "periodization" and sizes divisible by `2**level`,
     and with Haar in all modes if the sizes are divisible; Haar approximations also if
-    they are not. Otherwise bands overlap at the border: a few percent of a
-    perturbation's length then lie in other bands, in coefficients near the border.
+    they are not. Otherwise bands overlap at the border: with db2, mode "symmetric" and
+    40 x 40 pixels a tenth of a perturbation's length lies in other bands, all of it in
+    coefficients near the border.
     The pixel range and a mask cut perturbations pixel by pixel, see `confined`.
 
     Attributes:

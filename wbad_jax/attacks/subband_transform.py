@@ -123,12 +123,12 @@ class SubbandTransform:
         """How far a unit ball of pixels moves each coefficient, alone.
 
         That is the dual norm of the coefficient's filter, folded at the border: the sum
-        of its magnitudes for "linf", `2**level` with Haar, and its length for "l2", 1
-        with orthogonal wavelets away from the border.
+        of its magnitudes for "linf", `2**level` with Haar; its length for "l2", 1 with
+        orthogonal wavelets away from the border; its largest magnitude for "l1".
 
         Args:
             shape: Of the images, `[*batch, height, width, channels]`.
-            norm: "linf" or "l2".
+            norm: Of the ball, a member of `threat_models.NORMS`.
             dtype: Of the result.
 
         Returns:
@@ -151,11 +151,11 @@ class SubbandTransform:
         self, size: int, norm: str, dtype: Any
     ) -> list[tuple[Float[Array, " n"], Float[Array, " n"]]]:
         """Norms of low-pass and high-pass filters of each level, finest first."""
+        dual = {"linf": 1, "l2": 2, "l1": jnp.inf}[norm]
         low = jnp.eye(size, dtype=dtype)
         levels = []
         for _ in range(self.level):
             low, high = wavelets.dwt(low, self.wavelet, self.mode, axis=-1)
-            order = 1 if norm == "linf" else 2
-            norms = [jnp.linalg.norm(rows, order, axis=0) for rows in (low, high)]
+            norms = [jnp.linalg.norm(rows, dual, axis=0) for rows in (low, high)]
             levels.append(tuple(norms))
         return levels

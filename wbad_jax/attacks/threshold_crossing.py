@@ -5,6 +5,7 @@ it would do if it were not. With hard shrinkage it would enter at full size.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -114,6 +115,7 @@ class ThresholdCrossing:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
@@ -161,14 +163,22 @@ class ThresholdCrossing:
         reach = reach_of(transform, images, self.norm, epsilon)
         radius = threat_models.per_example(epsilon, images)
 
-        def pull(g, w, w_clean, threshold, reach):
-            side = jnp.sign(g)
-            wanted = reachable(side * w_clean, threshold, reach)
-            return jnp.where(wanted & (side * w <= (1 + _OVERSHOOT) * threshold), g, 0)
+        def wanted_of(g, w, threshold, reach):
+            return reachable(jnp.sign(g) * w, threshold, reach)
+
+        levels = self._levels(images)
+        wanted = map_bands(wanted_of, guide, clean, levels, reach)
+        if self.norm == "l2":
+            wanted = _affordable(wanted, guide, clean, levels, epsilon)
+
+        def pull(g, w, wanted, threshold):
+            below = jnp.sign(g) * w <= (1 + _OVERSHOOT) * threshold
+            return jnp.where(wanted & below, g, 0)
 
         def step(index, current):
             approx, *details = transform.analyze(current)
-            pulls = map_bands(pull, guide, details, clean, self._levels(current), reach)
+            levels = self._levels(current)
+            pulls = map_bands(pull, guide, details, wanted, levels)
             pulls = [jnp.zeros_like(approx), *pulls]
             direction = threat_models.steepest_ascent(
                 transform.analysis_transpose(pulls, images),
@@ -181,3 +191,44 @@ class ThresholdCrossing:
             return threat_models.move(images, moved, self.norm, **ball)
 
         return jax.lax.fori_loop(0, self.crossing_steps, step, images)
+
+
+def _affordable(wanted, guide, clean, levels, epsilon) -> list[Details]:
+    """Those wanted that a L2 ball can lift together, by gain for the squared length.
+
+    A Linf ball bounds each pixel, so that choices in different places are free of each
+    other. Here they share one budget, and a shortfall of all would be spread so thin
+    that next to none is crossed.
+    """
+
+    def cost_of(wanted, g, w, threshold):
+        lack = (1 + _OVERSHOOT) * threshold - jnp.sign(g) * w
+        return jnp.where(wanted, lack**2, 0)
+
+    def ratio_of(cost, g, threshold):
+        return jnp.where(cost > 0, jnp.abs(g) * threshold / cost, 0)
+
+    costs = map_bands(cost_of, wanted, guide, clean, levels)
+    ratios = map_bands(ratio_of, costs, guide, levels)
+    leaves = list(zip(jax.tree.leaves(ratios), jax.tree.leaves(costs), strict=True))
+    axes = (1, 2, 3)
+    tops = [jnp.max(ratio, axes, keepdims=True) for ratio, _ in leaves]
+    highest = functools.reduce(jnp.maximum, tops)
+    budget = jnp.square(threat_models.per_example(epsilon, highest))
+
+    def halve(_, ends):
+        low, high = ends
+        cut = highest * jnp.exp2((low + high) / 2)
+        total = sum(
+            jnp.sum(jnp.where(ratio >= cut, cost, 0), axes, keepdims=True)
+            for ratio, cost in leaves
+        )
+        fits = total <= budget
+        middle = (low + high) / 2
+        return jnp.where(fits, low, middle), jnp.where(fits, middle, high)
+
+    # Logarithms: ratios differ by orders of magnitude.
+    ends = (jnp.full_like(highest, -60.0), jnp.zeros_like(highest))
+    _, high = jax.lax.fori_loop(0, 30, halve, ends)
+    cut = highest * jnp.exp2(high)
+    return map_bands(lambda w, ratio: w & (ratio >= cut), wanted, ratios)

@@ -85,6 +85,7 @@ class ThresholdEstimatorAttack:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
         starts = [self.inflated(images, **ball), self.deflated(images, **ball), images]

@@ -28,14 +28,14 @@ class WarmStarts:
         enlargement: Radius of the larger ball, as a multiple of epsilon; None for
             none.
         corner_levels: Levels whose corners are tried, 1 being the finest; 6 starts
-            each.
+            each. A corner moves coefficients by `2**level` epsilon with Haar.
         wavelet: That of the denoiser, for the corners.
         mode: Boundary mode of the denoiser, likewise.
         inner: The attack that climbs, in its own norm.
     """
 
     enlargement: float | None = 2.0
-    corner_levels: tuple[int, ...] = (1,)
+    corner_levels: tuple[int, ...] = (1, 2)
     wavelet: str = "haar"
     mode: str = "symmetric"
     inner: StartedAttack = PGD()
@@ -86,22 +86,23 @@ class WarmStarts:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
         corners = self._corners(images, ball)
 
         def starts_of(model):
-            found = []
+            found = [images, *corners]
             if self.enlargement is not None:
-                larger = self.enlargement * jnp.asarray(epsilon)
                 far = self.inner(
                     model, key, images, labels,
-                    epsilon=larger, bounds=bounds, mask=mask,
+                    epsilon=self._larger(images, epsilon, bounds),
+                    bounds=bounds, mask=mask,
                 ).adversarial  # fmt: skip
                 near = threat_models.move(images, far - images, self.norm, **ball)
                 found.append(near)
-            return jnp.stack([images, *found, *corners])
+            return jnp.stack(found)
 
         starts = [starts_of(logits_fn)]
         for model in (surrogates or {}).values():
@@ -112,6 +113,14 @@ class WarmStarts:
         return self.inner(
             logits_fn, key, images, labels, starts=jnp.concatenate(starts), **ball
         )
+
+    def _larger(self, images: Images, epsilon, bounds) -> jax.Array:
+        """The larger radius, short of one that attacks refuse as beyond all images."""
+        low, high = (threat_models.per_example(bound, images) for bound in bounds)
+        width = jnp.broadcast_to(high - low, images.shape)
+        everything = 0.999 * threat_models.perturbation_norm(width, self.norm)
+        larger = (self.enlargement or 1.0) * jnp.asarray(epsilon)
+        return jnp.minimum(larger, everything)
 
     def _corners(self, images: Images, ball) -> list[Images]:
         """Images with the details of one band raised or lowered at every pixel."""
