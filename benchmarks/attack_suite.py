@@ -1,12 +1,11 @@
 """Times AutoAttack's suite for two classes on thermograms of a trained run.
 
-    python -m experiments.train --config=configs/adversarial.py --workdir=runs/adversarial
-    python -m benchmarks.attack_suite --workdir=runs/adversarial --arm=adversarial
+    python -m experiments.train --config=configs/adversarial.py --workdir=runs/robust
+    python -m benchmarks.attack_suite --workdir=runs/robust --arm=adversarial
 
-Both pictures of test patients, in the order of the data set; gradients of the model, and
-of the denoiser's other backward passes where the arm has a denoiser. The radius is that
-of the run's config. Writes what broke how many images, and the wall and CPU time of
-every attack.
+Both pictures of test patients, in the order of the data set; gradients of the model,
+and of the denoiser's other backward passes where the arm has a denoiser. The radius is
+that of the run's config. Writes what broke how many images, and how long it took.
 """
 
 import argparse
