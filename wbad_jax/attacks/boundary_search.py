@@ -117,8 +117,10 @@ def margin_oracle(
 
 
 def usable_gradient(problem: Problem, gradient: Images) -> Images:
-    """Sets a gradient to zero where it is NaN and where pixels may not change."""
-    gradient = jax.lax.stop_gradient(jnp.nan_to_num(gradient))
+    """Makes a gradient finite, and zero where it is NaN or pixels may not change."""
+    # Up to 1e30, so that sums over pixels are finite too.
+    gradient = jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30)
+    gradient = jax.lax.stop_gradient(gradient)
     if problem.mask is None:
         return gradient
     return jnp.where(problem.mask != 0, gradient, 0)

@@ -216,15 +216,15 @@ def _target_groups(
     problem: Problem, num_targets: int | None
 ) -> Int[Array, "groups targets batch"]:
     """The wrong classes: one group of all, or `num_targets` groups of one."""
+    num_classes = jax.eval_shape(problem.logits_fn, problem.images).shape[-1]
+    if num_targets is None:
+        offsets = jnp.arange(1, num_classes)[None, :, None]
+        return (problem.labels + offsets) % num_classes
     logits = jax.lax.stop_gradient(problem.logits_fn(problem.images))
-    wrong = jnp.where(
-        jax.nn.one_hot(problem.labels, logits.shape[-1], dtype=bool), -jnp.inf, logits
-    )
-    count = logits.shape[-1] - 1
-    if num_targets is not None:
-        count = min(count, num_targets)
-    targets = jax.lax.top_k(wrong, count)[1].T
-    return targets[None] if num_targets is None else targets[:, None]
+    right = jax.nn.one_hot(problem.labels, num_classes, dtype=bool)
+    count = min(num_targets, num_classes - 1)
+    targets = jax.lax.top_k(jnp.where(right, -jnp.inf, logits), count)[1]
+    return targets.T[:, None]
 
 
 def _start(problem: Problem, key: Key, restart: Array, found: Found) -> Images:

@@ -4,9 +4,10 @@ Steps along the gradient are projected onto a ball. Before a first success its r
 the linear estimate of the distance to the boundary; then it shrinks by a factor while
 the image is misclassified and grows by one while it is not, less and less so.
 
-Deviations from the paper: no start from an image of another class; the linear estimate
-is lengthened by 0.1 %, as on a straight boundary it would never be crossed; the closest
-success is shortened along its line at the end, by four forward passes.
+Deviations from the paper: no start from an image of another class; before a success the
+radius also grows by the factor at least, and by 0.1 % more than the estimate, which can
+stop short of the boundary for good where the pixel range binds; the closest success is
+shortened along its line at the end, by four forward passes.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool
 
 from wbad_jax.attacks import threat_models, validation
@@ -141,7 +143,7 @@ class FMN:
             return state._replace(images=images, radius=radius)
 
         nowhere = jnp.zeros_like(largest, dtype=bool)
-        state = _State(problem.images, largest, nowhere, found)
+        state = _State(problem.images, jnp.zeros_like(largest), nowhere, found)
         state = jax.lax.fori_loop(0, self.num_steps, body, state)
         images = state.images
         verdict = judge(images, problem.logits_fn(images), problem.labels)
@@ -153,7 +155,7 @@ def _next_radius(
     state: _State,
     verdict: Candidate,
     gradient: Images,
-    gamma: Array,
+    gamma: ArrayLike,
 ) -> PerExample:
     """The radius after a verdict: shrunk, grown, or estimated before any success."""
     length = threat_models.perturbation_norm(
@@ -161,7 +163,10 @@ def _next_radius(
     )
     margin = verdict.margin.astype(length.dtype)
     estimate = length + boundary_distance(margin, gradient, problem.norm)
-    growth = jnp.where(state.reached, gamma, _LAST_GAMMA)
-    grown = (1 + growth) * jnp.where(state.reached, state.radius, estimate)
+    grown = (1 + gamma) * state.radius
+    # Without the growth, an estimate that knows of no box could stop short of the
+    # boundary for good; on a straight one it would just not cross.
+    first = jnp.maximum((1 + _LAST_GAMMA) * estimate, grown)
+    grown = jnp.where(state.reached, grown, first)
     shrunk = jnp.minimum((1 - gamma) * state.radius, state.found.distance)
     return jnp.where(verdict.success, shrunk, grown)

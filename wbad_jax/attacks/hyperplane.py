@@ -46,7 +46,7 @@ def step_to_hyperplane(
     if mask is not None:
         normal = jnp.where(mask != 0, normal, 0)
     gap = gap[:, None, None, None]
-    scale = jnp.max(jnp.abs(normal), axis=_PIXELS, keepdims=True)
+    scale = threat_models.perturbation_norm(normal, "linf")[:, None, None, None]
     scale = jnp.where(scale > 0, scale, 1)
     weight = jnp.abs(normal) / scale
     upwards = (normal > 0) == (gap > 0)
@@ -74,11 +74,21 @@ def _arrival(weight: Images, speed: Images, room: Images, gap: Array) -> Array:
     def body(state):
         time, _ = state
         free = time * speed < room
-        slope = jnp.sum(jnp.where(free, weight * speed, 0), _PIXELS, keepdims=True)
-        stopped = jnp.sum(jnp.where(free, 0, weight * room), _PIXELS, keepdims=True)
+        slope, stopped = _sums(
+            jnp.where(free, weight * speed, 0), jnp.where(free, 0, weight * room)
+        )
         following = (gap - stopped) / jnp.where(slope > 0, slope, 1)
         later = (slope > 0) & (following > time)
         return jnp.where(later, following, time), later
 
     start = (jnp.zeros_like(gap), jnp.ones_like(gap, dtype=bool))
     return jax.lax.while_loop(proceed, body, start)[0]
+
+
+def _sums(*terms: Images) -> tuple[Array, ...]:
+    """Sums over pixels, in one pass: XLA:CPU would make one for each."""
+    sums = jax.lax.reduce(
+        terms, tuple(jnp.zeros((), term.dtype) for term in terms),
+        lambda first, second: jax.tree.map(jnp.add, first, second), _PIXELS,
+    )  # fmt: skip
+    return tuple(total[:, None, None, None] for total in sums)

@@ -40,7 +40,7 @@ def per_example(value: Scalars, images: Images) -> Array:
 def perturbation_norm(perturbation: Images, norm: Norm) -> PerExample:
     """Returns the norm of each example's perturbation, `[batch]`."""
     if norm == "linf":
-        return jnp.max(jnp.abs(perturbation), axis=_PIXELS)
+        return _largest(perturbation)
     if norm == "l1":
         return jnp.sum(jnp.abs(perturbation), axis=_PIXELS)
     scale, unit = _scaled(perturbation)
@@ -188,7 +188,7 @@ def _masked(perturbation: Images, mask: Mask) -> Images:
 
 def _scaled(x: Images) -> tuple[Array, Images]:
     # Divided by the largest entry, so that squares neither underflow nor overflow.
-    scale = jnp.max(jnp.abs(x), axis=_PIXELS, keepdims=True)
+    scale = _largest(x)[..., None, None, None]
     return scale, x / jnp.where(scale > 0, scale, 1)
 
 
@@ -196,3 +196,10 @@ def _normalized(x: Images) -> Images:
     _, unit = _scaled(x)
     squared = jnp.sum(unit * unit, axis=_PIXELS, keepdims=True)
     return unit / jnp.sqrt(jnp.maximum(squared, 1))  # At least 1 unless x is zero.
+
+
+def _largest(x: Images) -> PerExample:
+    # Magnitudes compare as their bits do, and XLA:CPU vectorizes only integer maxima.
+    bits = {4: jnp.int32, 8: jnp.int64, 2: jnp.int16}[x.dtype.itemsize]
+    magnitudes = jax.lax.bitcast_convert_type(jnp.abs(x), bits)
+    return jax.lax.bitcast_convert_type(jnp.max(magnitudes, axis=_PIXELS), x.dtype)
