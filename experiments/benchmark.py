@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-SUITES = ("wavelets", "attacks")
+SUITES = ("wavelets", "attacks", "attacks_vs_peers", "attack_suite")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,108 @@
+"""Random noise: what a ball gives away without any search.
+
+A model that noise breaks where a gradient attack fails is not robust: its gradients are
+masked, or the attack is broken.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from wbad_jax.attacks import threat_models, validation
+from wbad_jax.attacks.result import (
+    AttackResult,
+    better,
+    finish,
+    judge,
+    judge_clean,
+)
+from wbad_jax.types import Images, Key, Labels, LogitsFn
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomNoise:
+    """The most harmful of many random perturbations.
+
+    Attributes:
+        norm: Norm of the ball, "linf" or "l2".
+        num_samples: Perturbations tried per example, one forward pass each.
+        draw: "uniform" in the ball, or its "extreme" points, equally likely: the
+            corners of an Linf ball, the sphere of an L2 ball.
+
+    Reference:
+        Carlini et al. (2019), On evaluating adversarial robustness, who ask for
+        thousands of random points per example.
+    """
+
+    norm: Literal["linf", "l2"] = "linf"
+    num_samples: int = 1000
+    draw: Literal["uniform", "extreme"] = "uniform"
+
+    def __post_init__(self):
+        validation.check_choice("norm", self.norm, ("linf", "l2"))
+        validation.check_at_least("num_samples", self.num_samples, 1)
+        validation.check_choice("draw", self.draw, ("uniform", "extreme"))
+
+    def __call__(
+        self,
+        logits_fn: LogitsFn,
+        key: Key,
+        images: Images,
+        labels: Labels,
+        *,
+        epsilon: threat_models.Scalars,
+        bounds: threat_models.Bounds = (0.0, 1.0),
+        mask: threat_models.Mask = None,
+        surrogates: Mapping[str, LogitsFn] | None = None,
+    ) -> AttackResult:
+        """Tries random points of the ball.
+
+        Args:
+            logits_fn: The attacked model, images to logits `[batch, classes]`.
+            key: One typed key, or one per example `[batch]`.
+            images: `[batch, height, width, channels]`, within `bounds`.
+            labels: True classes, `[batch]`.
+            epsilon: Radius in pixel units, scalar or `[batch]`.
+            bounds: Smallest and largest pixel value, each scalar or `[batch]`.
+            mask: Where pixels may change (nonzero); everywhere if None.
+            surrogates: Not used: no gradient is taken.
+
+        Returns:
+            Per example the point of lowest margin.
+
+        Raises:
+            ValueError: If an argument breaks the rules above.
+        """
+        images, labels = validation.check_inputs(
+            logits_fn, images, labels,
+            epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+        )  # fmt: skip
+        ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
+        keys = key if key.ndim else jax.random.split(key, images.shape[0])
+
+        def attempt(index, best):
+            fold_in = jax.vmap(lambda one: jax.random.fold_in(one, index))
+            noise = self._noise(fold_in(keys), images, epsilon, mask)
+            noisy = threat_models.move(images, noise, **ball)
+            return better(judge(noisy, logits_fn(noisy), labels), best)
+
+        best = judge_clean(images, logits_fn(images), labels)
+        best = jax.lax.fori_loop(0, self.num_samples, attempt, best)
+        return finish(logits_fn, images, best.images, labels, **ball)
+
+    def _noise(self, keys: Key, images: Images, epsilon, mask) -> Images:
+        noise = threat_models.sample(keys, images, self.norm, epsilon, mask=mask)
+        radius = threat_models.per_example(epsilon, images)
+        if self.draw == "extreme":
+            return noise if self.norm == "l2" else radius * jnp.sign(noise)
+        if self.norm == "linf":
+            return noise
+        # The volume inside a radius grows with that power of it.
+        open_pixels = jnp.ones_like(images) if mask is None else mask != 0
+        open_pixels = jnp.broadcast_to(open_pixels, images.shape)
+        power = jnp.maximum(jnp.sum(open_pixels, axis=(1, 2, 3)), 1)
+        share = jax.vmap(lambda one: jax.random.uniform(jax.random.fold_in(one, 0)))
+        return threat_models.per_example(share(keys) ** (1 / power), images) * noise
