@@ -93,6 +93,7 @@ ATTACKS = {
     "ddn": attacks.DDN(num_steps=20, initial_epsilon=0.3),
     "fmn_linf": attacks.FMN(num_steps=15),
     "fmn_l2": attacks.FMN(norm="l2", num_steps=15),
+    "fmn_l1": attacks.FMN(norm="l1", num_steps=15),
     "fab_linf": attacks.FAB(num_steps=6),
     "fab_l2_targeted": attacks.FAB(norm="l2", num_steps=5, restarts=2, num_targets=3),
 }

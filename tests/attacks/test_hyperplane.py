@@ -62,6 +62,16 @@ def shortest_l2(point, normal, gap, low, high):
     return np.linalg.norm(step(ends[0]))
 
 
+def shortest_l1(point, normal, gap, low, high):
+    """Fills the pixels of steepest slope first."""
+    room = np.where(normal * gap > 0, high - point, point - low)
+    order = np.argsort(-np.abs(normal))
+    slope, room = np.abs(normal)[order], room[order]
+    before = np.cumsum(slope * room) - slope * room
+    needed = np.maximum(np.abs(gap) - before, 0) / np.maximum(slope, 1e-12)
+    return np.sum(np.minimum(needed, room))
+
+
 def shortest(norm, points, normal, gap, low=0.0, high=1.0):
     solve = {"linf": shortest_linf, "l2": shortest_l2}[norm]
     low, high = (np.broadcast_to(bound, BATCH) for bound in (low, high))

@@ -32,6 +32,12 @@ _LINE_STEPS = 4
 # be judged differently by another compilation of the same model.
 _BEYOND = 1.0003
 
+_DUAL: dict[threat_models.Norm, threat_models.Norm] = {
+    "linf": "l1",
+    "l2": "l2",
+    "l1": "linf",
+}
+
 
 class _Bracket(NamedTuple):
     """Two places on the line from the clean image (0) to a success (1), and margins."""
@@ -133,12 +139,7 @@ def boundary_distance(
 
     This is the distance to the boundary of the linearised model without a box.
     """
-    if norm == "l2":
-        slope = threat_models.perturbation_norm(gradient, "l2")
-    elif norm == "linf":
-        slope = jnp.sum(jnp.abs(gradient), axis=(-3, -2, -1))
-    else:
-        slope = threat_models.perturbation_norm(gradient, "linf")
+    slope = threat_models.perturbation_norm(gradient, _DUAL[norm])
     return jnp.where(slope > 0, jnp.abs(margin) / slope, jnp.inf)
 
 
