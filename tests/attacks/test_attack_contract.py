@@ -26,15 +26,19 @@ ATTACKS = {
         num_searches=2, num_steps=20, confidence=0.1, select="confident"
     ),
     "square_linf": attacks.Square(num_queries=30),
-    "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
+    "square_l2": attacks.Square(norm="l2", num_queries=50, restarts=2),
+    "coarse_linf": attacks.CoarseSearch(num_queries=50, block=2),
+    "coarse_l2": attacks.CoarseSearch(norm="l2", num_queries=100, block=1),
     "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
-    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
+    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=1000),
 }
 RANDOM = (
     "pgd_linf_random",
     "pgd_l2",
     "square_linf",
     "square_l2",
+    "coarse_linf",
+    "coarse_l2",
     "noise_linf",
     "noise_l2",
 )

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.coarse_search import CoarseSearch
 from wbad_jax.attacks.gradient import FGSM, PGD
 from wbad_jax.attacks.losses import (
     LOSSES,
@@ -36,6 +37,7 @@ __all__ = [
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
+    "CoarseSearch",
     "Norm",
     "RandomNoise",
     "Square",
@@ -55,6 +57,7 @@ __all__ = [
 
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
     {
+        "coarse": CoarseSearch,
         "cw": CarliniWagnerL2,
         "fgsm": FGSM,
         "noise": RandomNoise,
