@@ -113,37 +113,45 @@ class CoarseSearch:
         perturb = functools.partial(_perturb, images, grid, ball)
         keys = key if key.ndim else jax.random.split(key, batch)
 
-        def evaluate(coefficients):
-            verdict = judge(images, logits_fn(perturb(coefficients)), labels)
-            return verdict._replace(images=coefficients)
-
         clean = judge_clean(images, logits_fn(images), labels)
+        # From here on a candidate's `images` are its coefficients.
         start = clean._replace(images=jnp.zeros((batch, *moves.shape), images.dtype))
-        best = self._search(evaluate, moves, keys, start)
+
+        def query(current, coefficients, images):
+            verdict = judge(images, logits_fn(images), labels)
+            challenger = better(verdict._replace(images=coefficients), current)
+            return select(current.success, current, challenger)
+
+        best = self._search(query, perturb, moves, keys, start)
         return finish(logits_fn, images, perturb(best.images), labels, **ball)
 
     def _search(
         self,
-        evaluate: Callable[[Coefficients], Candidate],
+        query: Callable[[Candidate, Coefficients, Images], Candidate],
+        perturb: Callable[[Coefficients], Images],
         moves: "_Moves",
         keys: Key,
-        clean: Candidate,
+        start: Candidate,
     ) -> Candidate:
-        """Runs until every example is broken; `images` stands for coefficients."""
+        """Runs until every example is broken or the queries are used up."""
         offset = jax.vmap(lambda key: jax.random.randint(key, (), 0, moves.size))(keys)
 
         def unbroken(carry):
-            query, current = carry
-            return (query < self.num_queries) & ~jnp.all(current.success)
+            index, current, *_ = carry
+            return (index < self.num_queries) & ~jnp.all(current.success)
 
         def step(carry):
-            query, current = carry
-            values = jax.vmap(functools.partial(_uniform, query))(keys)
-            proposal = moves.propose(current.images, offset, values, query)
-            challenger = better(evaluate(proposal), current)
-            return query + 1, select(current.success, current, challenger)
+            index, current, *proposal = carry
+            current = query(current, *proposal)
+            values = jax.vmap(functools.partial(_uniform, index + 1))(keys)
+            coefficients = moves.propose(current.images, offset, values, index + 1)
+            # Images go through the loop's state: fused into the model they would be
+            # computed again for every use of a pixel.
+            return index + 1, current, coefficients, perturb(coefficients)
 
-        return jax.lax.while_loop(unbroken, step, (jnp.asarray(0), clean))[1]
+        ones = jnp.ones_like(start.images)
+        carry = (jnp.asarray(0), start, ones, perturb(ones))
+        return jax.lax.while_loop(unbroken, step, carry)[1]
 
 
 class _Moves:
@@ -161,9 +169,9 @@ class _Moves:
     def propose(
         self, current: Coefficients, offset: Array, values: Array, query: Array
     ) -> Coefficients:
-        """Ones first, then flips a box of coefficients, at last moves a single one."""
+        """Flips a box of coefficients; once through with them, moves a single one."""
         late = query - 1 - len(self.boxes)
-        box = jnp.asarray(self.boxes)[jnp.clip(query - 1, 0, len(self.boxes) - 1)]
+        box = jnp.asarray(self.boxes)[jnp.minimum(query - 1, len(self.boxes) - 1)]
         place = np.indices(self.shape).reshape(3, -1).T
         in_box = jnp.all((place >= box[:3]) & (place < box[3:]), axis=-1)
         visited = (offset + late * self.stride) % self.size
@@ -173,8 +181,7 @@ class _Moves:
         flips = (late < 0) | (late // self.size % 2 == 0)
         opposite = jnp.where(late < 0, -current, jnp.where(current < 0, 1, -1))
         drawn = values[:, None, None, None]
-        moved = jnp.where(chosen, jnp.where(flips, opposite, drawn), current)
-        return jnp.where(query > 0, moved, 1)
+        return jnp.where(chosen, jnp.where(flips, opposite, drawn), current)
 
 
 def _boxes(shape: tuple[int, int, int]) -> np.ndarray:
