@@ -87,9 +87,11 @@ ATTACKS = {
         corner_levels=(1,), inner=attacks.PGD(num_steps=4)
     ),
     "square_linf": attacks.Square(num_queries=30),
-    "square_l2": attacks.Square(norm="l2", num_queries=20, restarts=2, aligned=2),
+    "square_l2": attacks.Square(norm="l2", num_queries=50, restarts=2),
+    "coarse_linf": attacks.CoarseSearch(num_queries=50, block=2),
+    "coarse_l2": attacks.CoarseSearch(norm="l2", num_queries=100, block=1),
     "noise_linf": attacks.RandomNoise(num_samples=30, draw="extreme"),
-    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=100),
+    "noise_l2": attacks.RandomNoise(norm="l2", num_samples=1000),
     "ddn": attacks.DDN(num_steps=20, initial_epsilon=0.3),
     "fmn_linf": attacks.FMN(num_steps=15),
     "fmn_l2": attacks.FMN(norm="l2", num_steps=15),
@@ -100,7 +102,7 @@ ATTACKS = {
 RANDOM = (
     "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
 )  # fmt: skip
-RANDOM += ("patches", "detector_l2", "subband_l2")
+RANDOM += ("coarse_linf", "coarse_l2", "patches", "detector_l2", "subband_l2")
 RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targeted")
 # Float32 sums in another order; a sign attack may then move single pixels elsewhere.
 MARGIN_TOLERANCE = 1e-3

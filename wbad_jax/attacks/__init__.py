@@ -8,6 +8,7 @@ from wbad_jax.attacks.apgd import APGD
 from wbad_jax.attacks.autoattack import AutoAttack
 from wbad_jax.attacks.bpda import bpda
 from wbad_jax.attacks.carlini_wagner import CarliniWagnerL2
+from wbad_jax.attacks.coarse_search import CoarseSearch
 from wbad_jax.attacks.coefficients import CoefficientPGD
 from wbad_jax.attacks.compiled_suite import CompiledSuite, SuiteResult
 from wbad_jax.attacks.counterfactual import TemplateAttack, TwinAttack
@@ -71,6 +72,7 @@ __all__ = [
     "CompiledSuite",
     "DetectorAwarePGD",
     "LowPassPGD",
+    "CoarseSearch",
     "Norm",
     "PhysicalAttack",
     "RandomNoise",
@@ -114,6 +116,8 @@ __all__ = [
 # not here: they have no call that all share.
 ATTACKS: MappingProxyType[str, type[Attack]] = MappingProxyType(
     {
+        "coarse": CoarseSearch,
+        "cw": CarliniWagnerL2,
         "fgsm": FGSM,
         "fgsm_rs": RandomStartFGSM,
         "bim": BIM,

@@ -83,14 +83,19 @@ class RandomNoise:
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         keys = key if key.ndim else jax.random.split(key, images.shape[0])
 
-        def attempt(index, best):
+        def draw(index):
             fold_in = jax.vmap(lambda one: jax.random.fold_in(one, index))
             noise = self._noise(fold_in(keys), images, epsilon, mask)
-            noisy = threat_models.move(images, noise, **ball)
-            return better(judge(noisy, logits_fn(noisy), labels), best)
+            return threat_models.move(images, noise, **ball)
+
+        def attempt(index, carry):
+            noisy, best = carry
+            # The next images go through the loop's state: fused into the model they
+            # would be computed again for every use of a pixel.
+            return draw(index + 1), better(judge(noisy, logits_fn(noisy), labels), best)
 
         best = judge_clean(images, logits_fn(images), labels)
-        best = jax.lax.fori_loop(0, self.num_samples, attempt, best)
+        _, best = jax.lax.fori_loop(0, self.num_samples, attempt, (draw(0), best))
         return finish(logits_fn, images, best.images, labels, **ball)
 
     def _noise(self, keys: Key, images: Images, epsilon, mask) -> Images:

@@ -56,7 +56,7 @@ class Square:
     Attributes:
         norm: Norm of the ball, "linf" or "l2".
         num_queries: Forward passes per restart, that of the starting point included.
-            Three more are made before, to judge the clean image, and in the end.
+            Two more judge the clean image and the result.
         p_init: Share of the image that the first windows cover.
         rescale_schedule: Whether windows shrink over the `num_queries` as they do over
             10,000 in the paper. AutoAttack does not rescale.
@@ -137,29 +137,31 @@ class Square:
     ) -> Candidate:
         """Runs until every example is broken or the queries are used up."""
 
-        def unbroken(limit, carry):
-            index, candidate = carry
-            return (index < limit) & ~jnp.all(candidate.success)
-
-        def query(keys, carry):
-            index, current = carry
-            draws = _uniform(keys, index, moves.num_draws)
-            challenger = evaluate(moves.propose(current.images, draws, index))
-            challenger = better(challenger, current)
-            return index + 1, select(current.success, current, challenger)
-
         def run(carry):
             restart, best = carry
             fresh = _fold_in(keys, restart)
+            # The start is accepted whatever its margin.
+            current = best._replace(
+                margin=jnp.where(best.success, best.margin, jnp.inf)
+            )
             start = moves.start(_uniform(fresh, 0, moves.num_start_draws))
-            current = select(best.success, best, evaluate(start))
-            more = functools.partial(unbroken, self.num_queries)
-            step = functools.partial(query, fresh)
-            _, current = jax.lax.while_loop(more, step, (jnp.asarray(1), current))
+
+            def query(carry):
+                index, current, proposal = carry
+                challenger = better(evaluate(proposal), current)
+                current = select(current.success, current, challenger)
+                draws = _uniform(fresh, index + 1, moves.num_draws)
+                # Proposals go through the loop's state: fused into the model they would
+                # be computed again for every use of a pixel.
+                proposal = moves.propose(current.images, draws, index + 1)
+                return index + 1, current, proposal
+
+            carry = (jnp.asarray(0), current, start)
+            current = jax.lax.while_loop(_unbroken(self.num_queries), query, carry)[1]
             return restart + 1, better(current, best)
 
-        more = functools.partial(unbroken, self.restarts)
-        return jax.lax.while_loop(more, run, (jnp.asarray(0), best))[1]
+        carry = (jnp.asarray(0), best)
+        return jax.lax.while_loop(_unbroken(self.restarts), run, carry)[1]
 
 
 class LinfMoves:
@@ -277,6 +279,16 @@ def _squared(x: Images) -> Array:
 def _unit(x: Images) -> Images:
     """Each channel divided by its length; one of rounding errors stays small."""
     return x / jnp.sqrt(jnp.maximum(_squared(x), 1e-10))
+
+
+def _unbroken(limit: int) -> Callable:
+    """Whether a loop goes on, from its index and its candidate."""
+
+    def proceed(carry):
+        index, candidate, *_ = carry
+        return (index < limit) & ~jnp.all(candidate.success)
+
+    return proceed
 
 
 def _fold_in(keys: Key, data) -> Key:
