@@ -212,10 +212,15 @@ class FirstStart:
         )
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_coefficients_cross_on_the_side_that_helps(norm, key):
+@pytest.mark.parametrize(
+    ("norm", "threshold", "least"),
+    # The sign of the gradient crosses 46 of the former: pixels must be released once
+    # a coefficient has crossed. Of the latter at most 1 / 0.1**2 an image can cross.
+    [("linf", 0.15, 250), ("l2", 0.1, 50 * BATCH)],
+)
+def test_coefficients_cross_on_the_side_that_helps(norm, threshold, least, key):
     images = specks(0.02)
-    attack = attacks.ThresholdCrossing(thresholds=0.1, inner=FirstStart(norm))
+    attack = attacks.ThresholdCrossing(thresholds=threshold, inner=FirstStart(norm))
     model = functools.partial(hidden_model, HARD, "identity")
     epsilon = EPSILON if norm == "linf" else 1.0
     result = jax.jit(functools.partial(attack, model, bounds=BOUNDS, epsilon=epsilon))(
@@ -228,11 +233,10 @@ def test_coefficients_cross_on_the_side_that_helps(norm, key):
     )
     right = wrong = 0
     for g, w0, w1 in zip(*map(jax.tree.leaves, (guide, before, after)), strict=True):
-        crossed = (jnp.abs(w0) <= 0.1) & (jnp.abs(w1) > 0.1)
+        crossed = (jnp.abs(w0) <= threshold) & (jnp.abs(w1) > threshold)
         right += jnp.sum(crossed & (w1 * g > 0))
         wrong += jnp.sum(crossed & (w1 * g < 0))
-    # At most one in four pixels' worth in Linf, and 1 / 0.1**2 for each image in L2.
-    assert right > (0.1 * images.size if norm == "linf" else 50 * BATCH)
+    assert right > least
     assert wrong < 0.1 * right
 
 
