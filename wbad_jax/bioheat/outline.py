@@ -53,6 +53,7 @@ class Outline:
         millimetres_per_pixel: Of the picture, as if she were of average size.
         centre: Column and row of the picture's centre on the grid, mm from the grid's.
         mask: The observed body on the grid, `[rows, columns]` bool.
+        rendered: The template's body, likewise.
         region: Pixels of the grid that the picture shows and that may be trunk, not
             arms, neck or shoulders.
         agreement: Share of the pixels of either body, observed or template, that are of
@@ -63,6 +64,7 @@ class Outline:
     millimetres_per_pixel: float
     centre: tuple[float, float]
     mask: np.ndarray
+    rendered: np.ndarray
     region: np.ndarray
     agreement: float
     grid: Grid
@@ -164,6 +166,7 @@ def _checked_outline(
         millimetres_per_pixel=math.exp(values[0]),
         centre=(float(values[1]), float(values[2])),
         mask=empty,
+        rendered=np.asarray(_silhouette(shape, grid=grid)),
         region=empty,
         agreement=0.0,
         grid=grid,
@@ -174,8 +177,7 @@ def _checked_outline(
     _, rows, columns = (np.asarray(axis) for axis in grid.axes())
     between = (rows > _NECK) & (abs(columns) < _BETWEEN_ARMS)
     trunk = (rows > _ARMPITS) & np.ones_like(columns, bool)
-    rendered = np.asarray(_silhouette(shape, grid=grid))
-    share = agreement(mask, rendered, shown & trunk)
+    share = agreement(mask, found.rendered, shown & trunk)
     wall = shown & trunk & ~mask
     sides = wall[:, : columns.size // 2].any(1) & wall[:, columns.size // 2 :].any(1)
     if not sides.sum() >= _LEAST_SIDES * (shown & trunk).any(1).sum():
