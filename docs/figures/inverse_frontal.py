@@ -25,6 +25,7 @@ from docs.figures import twin_pictures
 from docs.figures.command_line import output_parser
 from docs.figures.twin import versions
 from wbad_jax.bioheat import cohort
+from wbad_jax.bioheat import twin as twins
 from wbad_jax.bioheat.inverse import Inverse
 from wbad_jax.bioheat.outline import NoTemplateFitsError, Outline, fit_outline
 from wbad_jax.bioheat.patient import Twin
@@ -40,6 +41,7 @@ QUANTITIES = (
     "agreement",
     "picture_sd_celsius",
     "residual_rms_celsius",
+    "residual_sd_celsius",
     "inner_residual_rms_celsius",
     "reduced_chi_square",
 )
@@ -71,6 +73,7 @@ def fit(
     row = {
         "picture_sd_celsius": float(celsius[seen].std()),
         "residual_rms_celsius": float(np.sqrt(np.mean(residual[seen] ** 2))),
+        "residual_sd_celsius": float(residual[seen].std()),
         "inner_residual_rms_celsius": float(np.sqrt(np.mean(inner**2))),
         "reduced_chi_square": float(found.chi_square) / int(np.count_nonzero(seen)),
         "converged": found.converged,
@@ -98,23 +101,34 @@ def fit_matrix(
 
 
 def fit_simulated(seed: int, settings: cohort.CohortSettings) -> dict[str, dict]:
-    """Fits one simulated healthy picture: knowing the patient's body, or not."""
-    patient = cohort.simulate_patient(seed, settings)
-    own, acquisition = cohort.draw_healthy(seed, settings)
-    celsius, mask = patient.healthy_celsius[0].astype(float), patient.mask
-    room = acquisition.room_celsius
-    outline = fit_outline(mask, settings, millimetres_per_pixel=settings.spacing_mm)
-    bare = own._replace(vessels=np.zeros_like(own.vessels))
-    picture, region = outline.resample(celsius, mask)
-    scenes = (
-        (celsius, mask, outline.region, own),
-        (celsius, mask, outline.region, bare),
-        (picture, outline.mask, region, outline.template),
+    """Fits one simulated healthy picture: knowing the patient's body, or not.
+
+    The picture is solved on a grid of 3 mm, then shrunk like a real one.
+    """
+    fine = dataclasses.replace(
+        settings,
+        shape=(2 * settings.shape[0], 2 * settings.shape[1]),
+        spacing_mm=settings.spacing_mm / 2,
     )
-    return {
-        name: {**fit(*scene, room, settings)[0], "agreement": outline.agreement}
-        for name, scene in zip(FITS, scenes, strict=True)
-    }
+    patient = cohort.simulate_patient(seed, fine)
+    own, acquisition = cohort.draw_healthy(seed, fine)
+    celsius, room = patient.healthy_celsius[0].astype(float), acquisition.room_celsius
+    outline = fit_outline(patient.mask, settings, millimetres_per_pixel=fine.spacing_mm)
+    known = dataclasses.replace(
+        outline,
+        template=own,
+        millimetres_per_pixel=fine.spacing_mm,
+        centre=(0.0, 0.0),
+        mask=np.asarray(twins.silhouette(own.body, settings.grid)),
+    )
+    bare = own._replace(vessels=np.zeros_like(own.vessels))
+    shapes = (known, dataclasses.replace(known, template=bare), outline)
+    rows = {}
+    for name, shape in zip(FITS, shapes, strict=True):
+        picture, region = shape.resample(celsius, patient.mask)
+        row, _ = fit(picture, shape.mask, region, shape.template, room, settings)
+        rows[name] = {**row, "agreement": outline.agreement}
+    return rows
 
 
 def summarise(rows: list[dict]) -> dict:
