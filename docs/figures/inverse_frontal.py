@@ -88,9 +88,7 @@ def fit_matrix(
     celsius = matrices.read_matrix(path, MATRIX_SHAPE).astype(float)
     found = body_mask.find_body(celsius, path.name)
     body = np.asarray(ndimage.binary_fill_holes(found))
-    outline = fit_outline(
-        body, settings, millimetres_per_pixel=MILLIMETRES_PER_PIXEL
-    )
+    outline = fit_outline(body, settings, millimetres_per_pixel=MILLIMETRES_PER_PIXEL)
     marker = body_mask.find_marker(celsius, body, outline.millimetres_per_pixel)
     skin = ndimage.binary_erosion(found, iterations=RIM_PIXELS, border_value=1)
     picture, region = outline.resample(celsius, skin & ~marker)
@@ -148,9 +146,10 @@ def draw_residual(
     """Picture, what the fit leaves of it, and both outlines. Not for publication."""
     figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
     shown = np.where(outline.mask, picture, np.nan)
-    shows = (axes[0].imshow(shown, cmap="inferno"), axes[1].imshow(
-        residual, cmap="RdBu_r", vmin=-3, vmax=3
-    ))
+    shows = (
+        axes[0].imshow(shown, cmap="inferno"),
+        axes[1].imshow(residual, cmap="RdBu_r", vmin=-3, vmax=3),
+    )
     for axis, image, title in zip(
         axes, shows, ("observed, °C", "residual, °C"), strict=True
     ):
@@ -168,9 +167,9 @@ def measure_matrices(
     settings = law()
     paths = list(matrices.find_matrices(folder).values())
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(limit, len(paths))).round())
-    rows, tried = [], 0
-    for index in np.random.default_rng(0).permutation(chosen.astype(int)):
-        tried += 1
+    rows = []
+    order = np.random.default_rng(0).permutation(chosen.astype(int))
+    for tried, index in enumerate(order, start=1):
         try:
             row, *pictures = fit_matrix(paths[index], settings)
         except NoTemplateFitsError as error:
@@ -191,9 +190,8 @@ def measure_matrices(
 
 def measure_simulated(count: int, record: pathlib.Path) -> None:
     """Fits simulated patients of the same law; the record grows with each."""
-    settings, rows, tried = law(), [], 0
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        tried += 1
+    settings, rows = law(), []
+    for tried, seed in enumerate(range(FIRST_SEED, FIRST_SEED + count), start=1):
         try:
             rows.append(fit_simulated(seed, settings))
         except NoTemplateFitsError as error:

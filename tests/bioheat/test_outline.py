@@ -1,4 +1,3 @@
-
 import jax
 import numpy as np
 import pytest
@@ -26,7 +25,9 @@ FINE = Grid(shape=(24, 96, 96), spacing_mm=4.0)
 
 
 def seen(body, grid=FINE):
-    return np.asarray(jax.jit(twins.silhouette, static_argnames="grid")(body, grid=grid))
+    return np.asarray(
+        jax.jit(twins.silhouette, static_argnames="grid")(body, grid=grid)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +108,7 @@ def test_an_inverse_takes_what_was_fitted(fitted):
     celsius = np.full((96, 96), 32.0)
     _, region = fitted.resample(celsius, np.ones((96, 96), bool))
     inverse = Inverse(fitted.mask, fitted.template, 22.0, SETTINGS, region=region)
-    np.testing.assert_array_equal(
-        inverse.mask, fitted.mask & fitted.rendered & region
-    )
+    np.testing.assert_array_equal(inverse.mask, fitted.mask & fitted.rendered & region)
     patient = inverse.predict(inverse.prior.mean)
     found = inverse.fit_healthy(np.where(inverse.mask, patient, np.nan))
     assert found.chi_square < 1

@@ -6,7 +6,6 @@ of chest and waist, place and size of the breasts.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
@@ -144,9 +143,10 @@ def fit_outline(
     for reach in _REACHES_MM:
         arguments = distance, average, np.float32(mean), np.float32(root), reach
         found = optimize.least_squares(
-            lambda z, known=arguments: _misfit(z, known, settings.grid),
+            _misfit,
             z,
-            lambda z, known=arguments: _misfit_slopes(z, known, settings.grid),
+            _misfit_slopes,  # pyright: ignore[reportArgumentType]: stub of "2-point"
+            args=(arguments, settings.grid),
             ftol=1e-4,  # of single precision
             xtol=1e-3,
             max_nfev=30,
@@ -237,8 +237,8 @@ def _silhouette_level(body: Body, grid: Grid) -> Float[Array, "rows columns"]:
 
 def _signed_distance(body: np.ndarray) -> np.ndarray:
     """From the outline in pixels, negative inside; the frame's edge is no outline."""
-    outside = ndimage.distance_transform_edt(~body)
-    inside = ndimage.distance_transform_edt(body)
+    outside = np.asarray(ndimage.distance_transform_edt(~body))
+    inside = np.asarray(ndimage.distance_transform_edt(body))
     # The outline runs midway between pixels.
     return np.where(body, 0.5 - inside, outside - 0.5)
 

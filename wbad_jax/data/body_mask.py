@@ -8,9 +8,9 @@ from wbad_jax.data.errors import DataError
 
 # Shares of the frame: 0.50-0.88 on 162 frontal DMR-IR matrices, with room for others.
 _PLAUSIBLE_AREA = (0.15, 0.97)
-# Of a marker: it is found within this, its least and largest edge, degrees by which it
-# is colder than skin, tried in order, the least slope at its edge in degrees per mm, and
-# the width of its rim.
+# Of a marker: the reach of the search, least and largest edge, degrees by which it is
+# colder than skin, tried in order, least slope at its edge in degrees per mm, and width
+# of its rim.
 _PLATE_REACH_MM, _PLATE_MM, _PLATE_COLDER = 75.0, (11.0, 65.0), (4.0, 2.5, 1.5)
 _PLATE_SLOPE, _RIM_MM = 0.25, 4.0
 
@@ -139,7 +139,7 @@ def find_marker(
             if not areas_mm2[0] <= areas[part] <= areas_mm2[1]:
                 continue
             plate = parts == part
-            edge = plate & ~ndimage.binary_erosion(plate)
+            edge = plate & (ndimage.distance_transform_edt(plate) <= 1)
             row, column = ndimage.center_of_mass(plate)
             near = row > height / 3 and abs(column / width - 0.5) < 0.2
             if near and np.median(slope[edge]) > _PLATE_SLOPE:
