@@ -42,6 +42,8 @@ from wbad_jax.types import Images, Key, Labels, LogitsFn
 
 # Share of the squared radius that counts as used up: what rounding leaves is no budget.
 _ROUNDING = 1e-5
+# Keeps the rounded length of an L2 perturbation, summed in float32, below epsilon.
+_INSIDE = 1 - 1e-6
 # Uniform draws in [0, 1) of one query, `[batch, number]`.
 Draws = Float[Array, "batch number"]
 
@@ -266,9 +268,17 @@ class L2Moves:
         return self._onto_sphere(jnp.where(window, added, kept))
 
     def _onto_sphere(self, delta: Images) -> Images:
-        unit = threat_models.steepest_ascent(delta, "l2", mask=self.ball["mask"])
-        radius = threat_models.per_example(self.ball["epsilon"], delta)
-        return threat_models.move(self.images, radius * unit, **self.ball)
+        """The images at distance epsilon in the direction of `delta`."""
+        if self.ball["mask"] is not None:
+            delta = jnp.where(self.ball["mask"] != 0, delta, 0)
+        length = jnp.sqrt(_squared(delta).sum(-1, keepdims=True))
+        radius = threat_models.per_example(self.ball["epsilon"], delta) * _INSIDE
+        # The length is right already: what is left to do, rounding towards the clean
+        # image and the pixel range, does not depend on the norm and is cheap for Linf.
+        return threat_models.move(
+            self.images, radius * (delta / jnp.maximum(length, 1e-10)), "linf", jnp.inf,
+            bounds=self.ball["bounds"],
+        )  # fmt: skip
 
 
 def _squared(x: Images) -> Array:
