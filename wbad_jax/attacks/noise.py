@@ -81,6 +81,7 @@ class RandomNoise:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
+        images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         keys = key if key.ndim else jax.random.split(key, images.shape[0])
 
