@@ -30,7 +30,7 @@ def make_jobs(classifier: models.Classifier, key: jax.Array):
     """`loop(x)` and `separate(x)` for one classifier, compiled."""
     params = jax.jit(classifier.init)(key)
     labels = jnp.arange(BATCH) % 2
-    attack = attacks.PGD(num_steps=STEPS, fgsm_start=False)
+    attack = attacks.PGD(num_steps=STEPS, start="random")
 
     @jax.jit
     def loop(params, images):

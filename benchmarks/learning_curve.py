@@ -36,7 +36,7 @@ def make_config() -> Config:
     config.arm.undefended.num_steps = 600
     config.arm.adversarial.num_steps = 300
     config.training.eval_every = 100
-    config.training.pgd = dict(num_steps=4, step_size=0.4, fgsm_start=False)
+    config.training.pgd = dict(num_steps=4, step_size=0.4, start="random")
     config.evaluation.protocols = ("clean", "adaptive")
     config.evaluation.attacks = ("pgd",)
     config.evaluation.pgd = dict(num_steps=20, restarts=1)

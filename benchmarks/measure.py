@@ -24,6 +24,10 @@ _PACKAGES = (
     "ptwt",
     "torch",
     "numpy",
+    "foolbox",
+    "torchattacks",
+    "adversarial-robustness-toolbox",
+    "pyautoattack",
 )
 
 

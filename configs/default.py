@@ -92,7 +92,7 @@ def get_config(mode: str = "full") -> Config:
     config.training.eval_every = 100
     config.training.checkpoint_every = 100
     # Attacks inside the training step, and on the validation set.
-    config.training.pgd = dict(num_steps=7, step_size=0.3, fgsm_start=False)
+    config.training.pgd = dict(num_steps=7, step_size=0.3, start="random")
     config.training.cw = dict(num_searches=1, num_steps=8, learning_rate=2e-3)
     config.training.validation_pgd = dict(num_steps=10)
 

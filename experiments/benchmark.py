@@ -2,6 +2,7 @@
 
     python -m experiments.benchmark --suite=wavelets
     python -m experiments.benchmark --suite=attacks --rounds=20
+    python -m experiments.benchmark --suite=attacks_vs_peers --part=speed
 
 Prints a table and writes `benchmarks/results/<suite>.json`. Run from the repository
 root; further arguments go to the suite's script (`--suite=wavelets --help`).
@@ -12,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-SUITES = ("wavelets", "attacks")
+SUITES = ("wavelets", "attacks", "attacks_vs_peers", "attack_suite")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -47,6 +47,9 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Where data sets are kept.")
     flags.DEFINE_integer("num_patients", None, "Patients, if not those of the cohort.")
     flags.DEFINE_integer("max_train", 2000, "Most training patients.", lower_bound=8)
+    flags.DEFINE_integer(
+        "max_informed", 500, "Most test patients of the informed observer.", 2
+    )
     flags.DEFINE_integer("seed", 0, "Of the split by patient.")
     flags.DEFINE_string("output", "ceiling.json", "JSON to write; a PNG goes beside.")
 
@@ -71,6 +74,7 @@ def main(_) -> None:
         given["norms"],
         seed=given["seed"],
         max_train=given["max_train"],
+        max_informed=given["max_informed"],
         store=lambda record: write(record, output),
     )
     draw(record, output.with_suffix(".png"))

@@ -109,7 +109,7 @@ class _SetEvaluation:
         evaluator = Evaluator(
             arm.classifier.logits_fn,
             batch_size=self._batch_size,
-            surrogates_of=_backward_modes(arm, self._config.evaluation.backward_modes),
+            surrogates_of=backward_modes(arm, self._config.evaluation.backward_modes),
         )
         clean = evaluator.logits(params, self._examples)
         yield self._outcome(arm.name, "clean", "none", None, None, clean)
@@ -152,8 +152,16 @@ class _SetEvaluation:
         )  # fmt: skip
 
 
-def _backward_modes(arm: Arm, modes):
-    """Classifiers of the same parameters with other backward passes."""
+def backward_modes(arm: Arm, modes):
+    """Classifiers of the same parameters with other backward passes.
+
+    Args:
+        arm: Of which; without a denoiser there are none.
+        modes: Backward modes of the denoiser.
+
+    Returns:
+        From names to the maps from parameters to logits functions.
+    """
     if arm.classifier.denoiser is None:
         return {}
 

@@ -8,11 +8,12 @@ import pytest
 MAY_IMPORT = {
     "types": set(),
     "stages": set(),
+    "gradient_replacement": set(),
     "wavelets": {"types", "stages"},
-    "denoise": {"types", "wavelets"},
+    "denoise": {"types", "gradient_replacement", "wavelets"},
     "models": {"types", "wavelets", "denoise"},
     # Not models or denoise: an attack sees a function from images to logits.
-    "attacks": {"types", "wavelets"},
+    "attacks": {"types", "gradient_replacement", "wavelets"},
     "training": {"types", "attacks"},
     "evaluation": {"types", "attacks"},
     "bioheat": {"types", "stages"},

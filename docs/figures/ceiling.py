@@ -3,7 +3,8 @@
     python -m experiments.ceiling --cohort=paper --output=runs/ceiling.json
     python -m docs.figures.ceiling --bracket runs/ceiling.json
 
-Several files of one cohort and split, such as one a norm, are put together.
+Several files of one cohort and split, such as one a norm, are put together. Files of
+more cohorts make a bracket each; that of the first is drawn.
 
 From the repository root, in some minutes. Without `--bracket` the numbers of the last
 such run are kept. Seeds are fixed and outside the ranges of all cohorts.
@@ -21,15 +22,18 @@ from docs.figures.twin import versions
 from experiments.ceiling_plot import draw
 
 
-def read_brackets(paths: Sequence[pathlib.Path]) -> dict[str, Any]:
-    """One record with the rows of all files, which must agree in the rest."""
-    first, *others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    for path, other in zip(paths[1:], others, strict=True):
-        rows = other.pop("rows")
-        if other != {name: first[name] for name in first if name != "rows"}:
-            raise ValueError(f"{path} is of another cohort or split than {paths[0]}.")
-        first["rows"] += rows
-    return first
+def read_brackets(paths: Sequence[pathlib.Path]) -> dict[str, dict[str, Any]]:
+    """By the name of the cohort, one record with the rows of all of its files."""
+    brackets: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows = record.pop("rows")
+        name = record["cohort"].split("/")[-1].split("-")[0]
+        known = brackets.setdefault(name, record | {"rows": []})
+        if record != {key: known[key] for key in known if key != "rows"}:
+            raise ValueError(f"{path} has settings other than the files before it.")
+        known["rows"] += rows
+    return brackets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     path = output / "ceiling.json"
     if options.bracket:
-        bracket = read_brackets(options.bracket)
+        brackets = read_brackets(options.bracket)
     else:
-        bracket = json.loads(path.read_text(encoding="utf-8"))["bracket"]
-    draw(bracket, output / "ceiling_bracket.png")
+        brackets = json.loads(path.read_text(encoding="utf-8"))["brackets"]
+    draw(next(iter(brackets.values())), output / "ceiling_bracket.png")
     record = {
         "versions": versions(),
-        "bracket": bracket,
+        "brackets": brackets,
         "templates": draw_templates(output),
         "map": draw_map(output),
     }

@@ -12,6 +12,8 @@ from wbad_jax import attacks
 pytestmark = pytest.mark.fast
 IMAGES = jnp.full((3, 4, 5, 1), 0.5)
 LABELS = jnp.asarray([0, 1, 0])
+# Settings without a default.
+REQUIRED = {"threshold_crossing": {"thresholds": 0.1}}
 each_attack = pytest.mark.parametrize("name", attacks.ATTACKS)
 
 
@@ -50,21 +52,34 @@ def no_batch(images):
     ],
 )
 def test_a_bad_input_is_named(name, change, message, key):
-    call = functools.partial(attacks.build(name), key=key)
+    call = functools.partial(attacks.build(name, **REQUIRED.get(name, {})), key=key)
     arguments = {
         "logits_fn": two_logits, "images": IMAGES, "labels": LABELS, "epsilon": 0.1,
+        "surrogates": surrogates_of(name),
     } | change  # fmt: skip
     with pytest.raises(ValueError, match=message):
         call(**arguments)
 
 
+def surrogates_of(name):
+    """They are all that one attack follows, and optional for the others."""
+    return {"other": two_logits} if name == "transfer" else None
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("pdg", {}, r"attack must be one of \['cw', 'fgsm', 'pgd'\], got 'pdg'"),
+        ("pdg", {}, r"attack must be one of \[.*'cw', .*'pgd'.*\], got 'pdg'"),
         ("pgd", {"steps": 3}, r"pgd has the settings .*num_steps.*got 'steps'"),
-        ("pgd", {"norm": "l1"}, r"norm must be one of \['l2', 'linf'\], got 'l1'"),
-        ("pgd", {"loss": "dlr"}, r"loss must be one of .*margin.*got 'dlr'"),
+        (
+            "pgd",
+            {"norm": "l3"},
+            r"norm must be one of \['l1', 'l2', 'linf'\], got 'l3'",
+        ),
+        ("pgd", {"loss": "logit"}, r"loss must be one of .*margin.*got 'logit'"),
+        ("pgd", {"start": "here"}, "start must be one of .*got 'here'"),
+        ("pgd", {"momentum": -1}, "momentum must be at least 0, got -1"),
+        ("mim", {"optimizer": "adam"}, "momentum must be 0 with optimizer='adam'"),
         ("pgd", {"num_steps": 0}, "num_steps must be at least 1, got 0"),
         ("pgd", {"restarts": 0}, "restarts must be at least 1, got 0"),
         ("pgd", {"step_size": 0.0}, "step_size must be positive, got 0.0"),
@@ -81,9 +96,9 @@ def test_a_bad_setting_is_named(name, settings, message):
 
 @each_attack
 def test_settings_are_frozen_and_hashable(name):
-    attack = attacks.build(name)
-    assert attack == attacks.build(name)
-    assert hash(attack) == hash(attacks.build(name))
+    attack = attacks.build(name, **REQUIRED.get(name, {}))
+    assert attack == attacks.build(name, **REQUIRED.get(name, {}))
+    assert hash(attack) == hash(attacks.build(name, **REQUIRED.get(name, {})))
     with pytest.raises((dataclasses.FrozenInstanceError, AttributeError)):
         attack.norm = "l2"
 
@@ -92,15 +107,21 @@ def test_settings_are_frozen_and_hashable(name):
 def test_calls_share_one_signature(name):
     expected = inspect.signature(attacks.Attack.__call__).parameters
     actual = inspect.signature(attacks.ATTACKS[name].__call__).parameters
-    assert list(actual) == list(expected)
+    names = list(actual)
+    assert names[: len(expected)] == list(expected)
+    # What one attack may be told beside is optional.
+    assert all(actual[name].default is None for name in names[len(expected) :])
 
 
 @each_attack
 def test_numpy_inputs_are_accepted(name, key):
     images, labels = np.asarray(IMAGES), np.asarray(LABELS)
-    settings = {"num_steps": 2} if name != "fgsm" else {}
-    attack = attacks.build(name, **settings)
-    result = attack(two_logits, key, images, labels, epsilon=np.float64(0.1))
+    fields = {field.name for field in dataclasses.fields(attacks.ATTACKS[name])}
+    few = {"num_steps": 2, "num_queries": 2, "num_samples": 2}
+    few = {setting: value for setting, value in few.items() if setting in fields}
+    attack = attacks.build(name, **few, **REQUIRED.get(name, {}))
+    options = {"epsilon": np.float64(0.1), "surrogates": surrogates_of(name)}
+    result = attack(two_logits, key, images, labels, **options)
     assert result.adversarial.dtype == jnp.float32
 
 
@@ -108,3 +129,31 @@ def test_confident_selection_needs_a_budget(key):
     attack = attacks.CarliniWagnerL2(select="confident")
     with pytest.raises(ValueError, match="needs an epsilon"):
         attack(two_logits, key, IMAGES, LABELS)
+
+
+@pytest.mark.parametrize("loss", ["dlr"])
+def test_a_ratio_of_three_logits_is_refused_for_two_classes(loss, key):
+    with pytest.raises(
+        ValueError, match="needs at least 3 classes, got 2; use 'margin'"
+    ):
+        attacks.PGD(loss=loss)(two_logits, key, IMAGES, LABELS, epsilon=0.1)
+
+
+def test_missing_pixels_are_named(key):
+    images = IMAGES.at[1, 0, 0, 0].set(jnp.nan)
+    with pytest.raises(ValueError, match="images must not be NaN, but example 1 is"):
+        attacks.PGD()(two_logits, key, images, LABELS, epsilon=0.1)
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon"), [("linf", 8.0), ("l2", 100.0), ("l1", np.inf)]
+)
+def test_a_radius_beyond_the_pixel_range_is_a_mistake_of_units(norm, epsilon, key):
+    attack = attacks.PGD(norm=norm)
+    with pytest.raises(
+        ValueError, match="epsilon must be at most .*units of the pixel"
+    ):
+        attack(two_logits, key, IMAGES, LABELS, epsilon=epsilon)
+    wide = (-1000.0, 1000.0)
+    if np.isfinite(epsilon):
+        attack(two_logits, key, IMAGES, LABELS, epsilon=epsilon, bounds=wide)

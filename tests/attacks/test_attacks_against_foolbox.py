@@ -51,6 +51,33 @@ def test_carlini_wagner_distances(problem):
     assert ratio.max() < 1.05
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (attacks.DDN(), "DDNAttack"),
+        # Their L2 form of FMN (3.3.4) does not project onto the ball.
+        (attacks.FMN(norm="l2"), "DDNAttack"),
+        (attacks.FMN(), "LInfFMNAttack"),
+    ],
+)
+def test_minimal_distances(ours, theirs, problem):
+    foolbox = pytest.importorskip("foolbox")
+    weights, images, labels = problem
+    logits_fn = functools.partial(network, weights)
+    model = foolbox.JAXModel(logits_fn, bounds=(0, 1))
+    reference = getattr(foolbox.attacks, theirs)(steps=100)
+    found, _, succeeded = reference(model, images, labels, epsilons=None)
+    result = jax.jit(lambda: ours(logits_fn, jax.random.key(0), images, labels))()
+    assert np.all(succeeded)
+    assert np.all(result.success)
+    order = 2 if ours.norm == "l2" else np.inf
+    perturbation = (np.asarray(found) - images).reshape(BATCH, -1)
+    ratio = np.asarray(result.distance) / np.linalg.norm(perturbation, order, axis=1)
+    print(f"ours / foolbox: median {np.median(ratio):.4f}, max {ratio.max():.4f}")
+    assert np.median(ratio) < 1.005
+    assert ratio.max() < 1.05
+
+
 @pytest.mark.parametrize("epsilon", [0.01, 0.02, 0.04])
 def test_pgd_success(epsilon, problem):
     foolbox = pytest.importorskip("foolbox")

@@ -57,12 +57,12 @@ def wavy_problem():
         (attacks.FGSM(norm="l2"), 2, 1e-4),
         (attacks.PGD(norm="linf", num_steps=10, loss="cross_entropy"), 1, 1e-4),
         (attacks.PGD(norm="l2", num_steps=10), 2, 1e-4),
-        (attacks.PGD(norm="linf", fgsm_start=False), 1, 1e-4),
+        (attacks.PGD(norm="linf", start="random"), 1, 1e-4),
         # From a random point of the sphere the angle to the optimum only shrinks by a
         # factor per step.
-        (attacks.PGD(norm="l2", fgsm_start=False), 2, 0.03),
+        (attacks.PGD(norm="l2", start="random"), 2, 0.03),
         (
-            attacks.PGD(norm="l2", fgsm_start=False, num_steps=90, step_size=0.1),
+            attacks.PGD(norm="l2", start="random", num_steps=90, step_size=0.1),
             2,
             1e-3,
         ),
@@ -78,11 +78,11 @@ def test_linear_optimum_in_closed_form(attack, dual, tolerance, linear_problem, 
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("fgsm_start", [True, False])
-def test_linear_optimum_with_an_active_pixel_range(fgsm_start, linear_problem, key):
+@pytest.mark.parametrize("start", ["fgsm", "random", "clean"])
+def test_linear_optimum_with_an_active_pixel_range(start, linear_problem, key):
     weights, images, labels = linear_problem
     images = jnp.where(images > 0.5, images, (images - 0.4) * 0.5)  # Many below 0.05.
-    attack = attacks.PGD(num_steps=10, fgsm_start=fgsm_start)
+    attack = attacks.PGD(num_steps=10, start=start)
     result = run(attack, linear, weights, key, images, labels, 0.45)
     towards = np.where(labels == 1, -1, 1)[:, None, None, None] * np.sign(weights)
     optimum = np.clip(np.asarray(images) + 0.45 * towards, 0, 1)
@@ -132,12 +132,12 @@ def test_pgd_is_never_weaker_than_fgsm(norm, epsilon, wavy_problem, key):
     assert np.all(pgd.success | ~fgsm.success)
 
 
-@pytest.mark.parametrize("fgsm_start", [True, False])
-def test_more_restarts_are_never_weaker(fgsm_start, wavy_problem, key):
+@pytest.mark.parametrize("start", ["fgsm", "random", "clean"])
+def test_more_restarts_are_never_weaker(start, wavy_problem, key):
     weights, images, labels = wavy_problem
     fewer, more = (
         run(
-            attacks.PGD(num_steps=4, restarts=restarts, fgsm_start=fgsm_start),
+            attacks.PGD(num_steps=4, restarts=restarts, start=start),
             wavy, weights, key, images, labels, 0.2,
         ).margin
         for restarts in (1, 6)
@@ -186,7 +186,7 @@ def test_scaled_and_shifted_logits_are_attacked_alike(attack, wavy_problem, key)
 def test_a_random_key_matters_only_where_points_are_drawn(wavy_problem, key):
     weights, images, labels = wavy_problem
     for attack, differs in (
-        (attacks.PGD(num_steps=2, fgsm_start=False), True),
+        (attacks.PGD(num_steps=2, start="random"), True),
         (attacks.PGD(num_steps=2), False),
     ):
         results = [
@@ -206,7 +206,7 @@ def test_a_correct_image_without_gradient_is_still_perturbed(linear_problem, key
         return linear(weights, jax.lax.stop_gradient(x) * 0) + jnp.asarray([1.0, 0])
 
     labels = jnp.zeros(BATCH, jnp.int32)
-    attack = attacks.PGD(num_steps=2, fgsm_start=False)
+    attack = attacks.PGD(num_steps=2, start="random")
     result = run(attack, constant, weights, key, images, labels, 0.1)
     assert not np.any(result.success)
     np.testing.assert_array_less(0.05, result.distance)

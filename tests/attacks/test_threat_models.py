@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wbad_jax.attacks import threat_models
+from wbad_jax.attacks.l1_ball import sparse_direction
 
 pytestmark = pytest.mark.fast
 SHAPE = (4, 9, 11, 3)
@@ -12,7 +13,8 @@ each_norm = pytest.mark.parametrize("norm", threat_models.NORMS)
 
 def numpy_norm(x, norm):
     flat = np.asarray(x, np.float64).reshape(len(x), -1)
-    return np.linalg.norm(flat, np.inf if norm == "linf" else 2, axis=1)
+    order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
+    return np.linalg.norm(flat, order, axis=1)
 
 
 @each_norm
@@ -86,7 +88,9 @@ def test_a_key_per_example_makes_draws_independent_of_the_batch(norm, key):
 def test_rounding_never_leaves_the_ball(norm, epsilon, key, rng_images):
     """Plain addition exceeds a budget of 1e-4 by 2e-4 of itself."""
     images = 0.1 + 0.8 * rng_images  # So that the pixel range is out of reach.
-    direction = 1e3 * (jax.random.uniform(key, SHAPE) - 0.5)
+    # In L1 what the ball leaves is a small difference of large numbers.
+    scale = 1 if norm == "l1" else 1e3
+    direction = scale * (jax.random.uniform(key, SHAPE) - 0.5)
     # With the images as an argument, and as a constant that XLA may simplify with.
     as_argument = jax.jit(lambda x, e: threat_models.move(x, direction, norm, e))
     as_constant = jax.jit(lambda e: threat_models.move(images, direction, norm, e))
@@ -98,7 +102,7 @@ def test_rounding_never_leaves_the_ball(norm, epsilon, key, rng_images):
     in_float32 = threat_models.perturbation_norm(moved - images, norm)
     assert np.all(in_float32 <= np.float32(epsilon))
     # What is lost is at most the spacing of float32 numbers below 1, in each pixel.
-    lost = 6e-8 * (1 if norm == "linf" else np.sqrt(np.prod(SHAPE[1:])))
+    lost = 6e-8 * {"linf": 1, "l2": np.sqrt(np.prod(SHAPE[1:])), "l1": 30}[norm]
     assert np.all(length >= epsilon * (1 - 1e-6) - lost)
 
 
@@ -127,3 +131,42 @@ def test_bounds_may_differ_per_example(norm, rng_images):
 def rng_images():
     rng = np.random.default_rng(3)
     return jnp.asarray(rng.uniform(0, 1, SHAPE), jnp.float32)
+
+
+def l1_projection_by_sorting(perturbation, radius, room):
+    """Float64: the norm of `clip(|p| - t, 0, room)` is linear between its kinks."""
+    size = np.abs(np.float64(perturbation))
+    room = np.minimum(size, room)
+
+    def shrunk(threshold):
+        return np.clip(size - threshold, 0, room)
+
+    if room.sum() <= radius:
+        return np.sign(perturbation) * room
+    kinks = np.unique(np.concatenate([[0], size.ravel(), (size - room).ravel()]))
+    lengths = [shrunk(kink).sum() for kink in kinks]
+    threshold = np.interp(-radius, -np.asarray(lengths), kinks)
+    return np.sign(perturbation) * shrunk(threshold)
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.5, 3.0, 100.0])
+@pytest.mark.parametrize("low", [0.0, -10.0])
+def test_l1_projection_onto_ball_and_range_together(radius, low, rng_images, key):
+    perturbation = jax.random.normal(key, SHAPE)
+    bounds = (low, 1.0 - low)
+    moved = threat_models.move(rng_images, perturbation, "l1", radius, bounds=bounds)
+    for i in range(len(rng_images)):
+        image, p = np.float64(rng_images[i]), np.asarray(perturbation[i])
+        room = np.where(p > 0, 1 - low - image, image - low)
+        expected = l1_projection_by_sorting(p, radius, room)
+        np.testing.assert_allclose(moved[i] - image, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("count", [0.2, 1, 7, 297, 1000])
+def test_a_sparse_direction_takes_the_largest_gradients(count, rng_images):
+    gradient = rng_images - 0.5
+    direction = np.asarray(sparse_direction(gradient, count)).reshape(SHAPE[0], -1)
+    order = np.argsort(-np.abs(np.asarray(gradient)).reshape(SHAPE[0], -1), axis=1)
+    taken = int(np.clip(count, 1, direction.shape[1]))
+    for row, first in zip(direction, order, strict=True):
+        assert set(np.flatnonzero(row)) == set(first[:taken])

@@ -60,3 +60,34 @@ def test_shrink_averages_noise_away(exposure):
     noise = np.random.default_rng(0).normal(30, 0.5, exposure.shape)
     small, _ = body_mask.shrink(noise, everywhere, (12, 16))
     assert small.std() < 0.2
+
+
+@pytest.fixture
+def plate():
+    """Skin with a cold fold, and a tilted plate below it."""
+    celsius = np.full((240, 320), 32.0)
+    celsius[:, 100:220] -= 2.0 * np.exp(-(((np.arange(120) - 60) / 25) ** 2))
+    rows, columns = np.mgrid[:240, :320]
+    tilted = abs(rows - 170) + abs(columns - 150) < 18
+    celsius[tilted] = 26.0
+    return celsius, tilted
+
+
+def test_the_marker_is_found_with_its_rim(plate):
+    celsius, tilted = plate
+    found = body_mask.find_marker(celsius, np.ones_like(tilted), 1.4)
+    assert found[tilted].all()
+    assert found.sum() < 2 * tilted.sum()
+
+
+def test_skin_without_a_marker_has_none(plate):
+    celsius, tilted = plate
+    celsius[tilted] = 31.0
+    assert not body_mask.find_marker(celsius, np.ones_like(tilted), 1.4).any()
+
+
+def test_a_cold_spot_away_from_the_midline_is_no_marker(plate):
+    celsius, tilted = plate
+    body = np.ones_like(tilted)
+    shifted = np.roll(celsius, 120, axis=1)
+    assert not body_mask.find_marker(shifted, body, 1.4).any()

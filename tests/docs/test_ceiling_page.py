@@ -1,5 +1,6 @@
 """The page on ceilings quotes what was measured."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -12,7 +13,8 @@ from wbad_jax.data.simulated import SEEDS_PER_COHORT, SimulatedThermograms
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "ceiling.md").read_text(encoding="utf-8")
 MEASURED = json.loads((DOCS / "images" / "ceiling.json").read_text(encoding="utf-8"))
-ROWS = MEASURED["bracket"]["rows"]
+BRACKETS = MEASURED["brackets"]
+ROWS = BRACKETS["paper"]["rows"]
 TEXT = " ".join(PAGE.split())
 
 
@@ -32,10 +34,12 @@ def span(part, digits=3):
 
 
 @pytest.mark.fast
-def test_the_bracket_is_what_was_measured():
-    quoted = table("The bracket of `paper`")
-    assert len(quoted) == len(ROWS)
-    for cells, row in zip(quoted, ROWS, strict=True):
+@pytest.mark.parametrize("cohort", ["paper", "large"])
+def test_the_bracket_is_what_was_measured(cohort):
+    quoted = table(f"The bracket of `{cohort}`")
+    rows = BRACKETS[cohort]["rows"]
+    assert len(quoted) == len(rows)
+    for cells, row in zip(quoted, rows, strict=True):
         informed, scanning = row["informed"], row["scanning"]
         expected = [
             f"{row['epsilon_255']:g}/255",
@@ -52,14 +56,15 @@ def test_the_bracket_is_what_was_measured():
 
 @pytest.mark.fast
 def test_the_radii_are_those_asked_for():
-    for norm in {row["norm"] for row in ROWS}:
-        radii = [row["epsilon_255"] for row in ROWS if row["norm"] == norm]
+    for bracket, norm in itertools.product(BRACKETS.values(), ("linf", "l2")):
+        rows = [row for row in bracket["rows"] if row["norm"] == norm]
+        radii = [row["epsilon_255"] for row in rows]
         assert radii[:6] == [0.25, 0.5, 1, 2, 4, 8]
 
 
 @pytest.mark.fast
 def test_nothing_is_above_a_bound():
-    for row in ROWS:
+    for row in itertools.chain(*(bracket["rows"] for bracket in BRACKETS.values())):
         informed, scanning = row["informed"], row["scanning"]
         assert informed["reached"] <= informed["ceiling"]
         assert informed["largest_gap"] <= 1e-4
@@ -83,7 +88,7 @@ def test_the_map_is_what_was_measured():
 
 @pytest.mark.fast
 def test_the_text_of_the_ceilings_quotes_what_was_measured():
-    bracket, templates = MEASURED["bracket"], MEASURED["templates"]
+    bracket, templates = BRACKETS["paper"], MEASURED["templates"]
     (large,) = [
         row for row in ROWS if (row["norm"], row["epsilon_255"]) == ("linf", 32)
     ]
@@ -102,6 +107,10 @@ def test_the_text_of_the_ceilings_quotes_what_was_measured():
         f"a matching of {met['matching']} pairs",
         f"alpha is {rows[0.0]['coloured_alpha']:.1f}",
         f"{MEASURED['map']['heat_watts_per_m3']:,.0f} W/m³",
+        f"of which {BRACKETS['large']['test_patients']} are test patients",
+        f"{BRACKETS['large']['train_patients']} train the scanning observer",
+        f"the first {BRACKETS['large']['informed_patients']} test patients",
+        f"radii {BRACKETS['large']['l2_ratio']:.2f} times those of Linf",
     ):
         assert phrase in TEXT, phrase
 

@@ -166,7 +166,7 @@ def test_surrogates_lend_their_gradients(examples, key):
 @pytest.mark.fast
 def test_equal_keys_give_equal_draws(examples, key):
     # Steps too short to reach the corners of the ball, which all starts share.
-    attack = attacks.PGD(num_steps=1, step_size=0.01, fgsm_start=False)
+    attack = attacks.PGD(num_steps=1, step_size=0.01, start="random")
     evaluator = evaluation.Evaluator(logits_fn_of, batch_size=3)
     first, again, other = (
         evaluator.attack(attack, draw_params(), examples, k, EPSILON).images
@@ -186,7 +186,7 @@ def test_equal_keys_give_equal_draws(examples, key):
 
 
 def test_draws_follow_the_example_and_not_its_batch(examples, key):
-    attack = attacks.PGD(num_steps=1, step_size=0.01, fgsm_start=False)
+    attack = attacks.PGD(num_steps=1, step_size=0.01, start="random")
     params = draw_params()
     images = [
         evaluation.Evaluator(logits_fn_of, batch_size=size)

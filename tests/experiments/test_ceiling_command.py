@@ -77,6 +77,7 @@ def record(stored):
         ["linf", "l2"],
         seed=0,
         max_train=100,
+        max_informed=5,
         store=store,
     )
     # A run that is stopped leaves what it has.
@@ -86,6 +87,7 @@ def record(stored):
 
 def test_what_is_certified_is_under_every_bound(record):
     assert record["train_patients"] + record["test_patients"] == 48
+    assert record["informed_patients"] == 5
     assert len(record["rows"]) == 6
     for row in record["rows"]:
         informed, scanning = row["informed"], row["scanning"]

@@ -60,8 +60,86 @@ def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     return -jnp.sum(jnp.where(true_class, log_probabilities, 0), axis=-1)
 
 
+def difference_of_logits_ratio(logits: Logits, labels: Labels) -> PerExample:
+    """Returns the negative margin over the spread of the three largest logits.
+
+    It does not change when logits are scaled or shifted. Its gradient is zero where the
+    true class ranks third, the loss being 1 there.
+
+    Args:
+        logits: `[batch, classes]`, at least three classes.
+        labels: `[batch]`, the true classes.
+
+    Raises:
+        ValueError: For fewer than three classes, where the ratio is not defined.
+
+    Reference:
+        Croce and Hein (2020), Reliable evaluation of adversarial robustness with an
+        ensemble of diverse parameter-free attacks, equation 6.
+    """
+    _check_classes("dlr", logits, 3)
+    ranked = _ranked(logits)
+    return -margin(logits, labels) / (ranked[:, 0] - ranked[:, 2] + _NO_SPREAD)
+
+
+def targeted_margin(logits: Logits, labels: Labels, targets: Labels) -> PerExample:
+    """Returns the logit of the target minus that of the true class."""
+    return _logit(logits, targets) - _logit(logits, labels)
+
+
+def targeted_ratio(logits: Logits, labels: Labels, targets: Labels) -> PerExample:
+    """Returns `targeted_margin` over a spread of the four largest logits.
+
+    Args:
+        logits: `[batch, classes]`, at least four classes.
+        labels: `[batch]`, the true classes.
+        targets: `[batch]`, other classes.
+
+    Raises:
+        ValueError: For fewer than four classes, where the ratio is not defined.
+
+    Reference:
+        Croce and Hein (2020), equation 7.
+    """
+    _check_classes("targeted_dlr", logits, 4)
+    ranked = _ranked(logits)
+    spread = ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2
+    return targeted_margin(logits, labels, targets) / (spread + _NO_SPREAD)
+
+
+def _check_classes(name: str, logits: Logits, fewest: int) -> None:
+    if logits.shape[-1] < fewest:
+        raise ValueError(
+            f"loss {name!r} needs at least {fewest} classes, got {logits.shape[-1]}; "
+            "use 'margin', which does the same for two classes."
+        )
+
+
+def _ranked(logits: Logits) -> Logits:
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return jax.lax.top_k(logits, min(4, logits.shape[-1]))[0]
+
+
+def _logit(logits: Logits, classes: Labels) -> PerExample:
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    chosen = jax.nn.one_hot(classes, logits.shape[-1], dtype=bool)
+    return jnp.sum(jnp.where(chosen, logits, 0), axis=-1)
+
+
+# Keeps a ratio finite where logits are equal, as in the papers' code.
+_NO_SPREAD = 1e-12
+
 LossFn = Callable[[Logits, Labels], PerExample]
+TargetedLossFn = Callable[[Logits, Labels, Labels], PerExample]
 
 LOSSES: MappingProxyType[str, LossFn] = MappingProxyType(
-    {"margin": margin_loss, "cross_entropy": cross_entropy}
+    {
+        "margin": margin_loss,
+        "cross_entropy": cross_entropy,
+        "dlr": difference_of_logits_ratio,
+    }
+)
+# Losses of attacks that try one class after another as the wrong one.
+TARGETED_LOSSES: MappingProxyType[str, TargetedLossFn] = MappingProxyType(
+    {"targeted_margin": targeted_margin, "targeted_dlr": targeted_ratio}
 )

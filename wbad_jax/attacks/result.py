@@ -9,12 +9,13 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from wbad_jax.attacks import losses, threat_models
 from wbad_jax.types import Images, Key, Labels, Logits, LogitsFn, PerExample
 
 T = TypeVar("T")
+Starts = Float[Array, "starts batch height width channels"]
 
 
 class AttackResult(NamedTuple):
@@ -54,6 +55,26 @@ class Attack(Protocol):
         surrogates: Mapping[str, LogitsFn] | None = None,
     ) -> AttackResult:
         """Searches the ball of radius `epsilon` around `images`."""
+        ...
+
+
+class StartedAttack(Attack, Protocol):
+    """An attack that can be told where to start."""
+
+    def __call__(
+        self,
+        logits_fn: LogitsFn,
+        key: Key,
+        images: Images,
+        labels: Labels,
+        *,
+        epsilon: threat_models.Scalars,
+        bounds: threat_models.Bounds = (0.0, 1.0),
+        mask: threat_models.Mask = None,
+        surrogates: Mapping[str, LogitsFn] | None = None,
+        starts: Starts | None = None,
+    ) -> AttackResult:
+        """Searches the ball from each of `starts`, or from where it likes."""
         ...
 
 
@@ -119,13 +140,13 @@ def finish(
         adversarial: The attack's images, same shape; those already allowed are kept bit
             for bit.
         labels: True classes, `[batch]`.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         epsilon: Radius in pixel units, scalar or `[batch]`; may be infinite.
         bounds: Smallest and largest pixel value.
         mask: Where pixels may change; everywhere if None.
 
     Returns:
-        The result: `max |adversarial - images|` (or its L2 norm) is at most
+        The result: `max |adversarial - images|` (or its L2 or L1 norm) is at most
         `epsilon * (1 + 1e-6)` when recomputed in float32 from these images.
     """
     perturbation = adversarial - images

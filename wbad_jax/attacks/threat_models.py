@@ -7,15 +7,17 @@ Masks broadcast against `[batch, height, width, channels]`; any nonzero entry al
 pixel to change.
 """
 
+import functools
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wbad_jax.attacks.l1_ball import project_l1, sparse_direction
 from wbad_jax.types import Images, Key, PerExample
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1"]
 NORMS: tuple[str, ...] = get_args(Norm)
 Scalars = float | Float[Array, ""] | PerExample
 Bounds = tuple[Scalars, Scalars]
@@ -25,6 +27,8 @@ _PIXELS = (-3, -2, -1)
 # An L2 projection stops this fraction short of epsilon, so that the norm of the rounded
 # perturbation, summed in float32 by whoever checks it, is not above epsilon.
 _L2_ROUNDING = 5e-7
+# Share of the pixels that a step in the L1 ball changes.
+_L1_DENSITY = 0.01
 
 
 def per_example(value: Scalars, images: Images) -> Array:
@@ -34,9 +38,11 @@ def per_example(value: Scalars, images: Images) -> Array:
 
 
 def perturbation_norm(perturbation: Images, norm: Norm) -> PerExample:
-    """Returns the "linf" or "l2" norm of each example's perturbation, `[batch]`."""
+    """Returns the norm of each example's perturbation, `[batch]`."""
     if norm == "linf":
-        return jnp.max(jnp.abs(perturbation), axis=_PIXELS)
+        return _largest(perturbation)
+    if norm == "l1":
+        return jnp.sum(jnp.abs(perturbation), axis=_PIXELS)
     scale, unit = _scaled(perturbation)
     return scale.squeeze(_PIXELS) * jnp.sqrt(jnp.sum(unit * unit, axis=_PIXELS))
 
@@ -48,18 +54,20 @@ def project(
 
     Args:
         perturbation: `[batch, height, width, channels]`.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         epsilon: Radius; infinity leaves the perturbation as it is.
         mask: Where pixels may change; everywhere if None.
 
     Returns:
-        The projection, same shape. For "l2" its norm stops a rounding error short of
-        `epsilon`.
+        The projection, same shape. For "l2" and "l1" its norm stops a rounding error
+        short of `epsilon`.
     """
     perturbation = _masked(perturbation, mask)
     radius = per_example(epsilon, perturbation)
     if norm == "linf":
         return jnp.clip(perturbation, -radius, radius)
+    if norm == "l1":
+        return project_l1(perturbation, radius)
     length = perturbation_norm(perturbation, norm)[..., None, None, None]
     allowed = radius * (1 - _L2_ROUNDING)
     shrink = allowed / jnp.where(length > allowed, length, 1)
@@ -75,26 +83,32 @@ def steepest_ascent(gradient: Images, norm: Norm, *, mask: Mask = None) -> Image
 
     Args:
         gradient: Gradient of the loss, `[batch, height, width, channels]`.
-        norm: "linf" (the sign) or "l2" (the normalised gradient).
+        norm: "linf" (the sign), "l2" (the normalised gradient) or "l1" (evenly over the
+            1 % of pixels with the largest gradient: the single largest would need
+            thousands of steps; Tramer and Boneh 2019, section 4).
         mask: Where pixels may change; everywhere if None.
     """
     # Beyond 1e30 the reciprocal in a normalization could underflow to zero.
     gradient = _masked(jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30), mask)
     if norm == "linf":
         return jnp.sign(gradient)
+    if norm == "l1":
+        return sparse_direction(gradient, _L1_DENSITY * gradient[0].size)
     return _normalized(gradient)
 
 
 def sample(
     key: Key, images: Images, norm: Norm, epsilon: Scalars, *, mask: Mask = None
 ) -> Images:
-    """Draws a perturbation: uniform in the ball for "linf", on the sphere for "l2".
+    """Draws a perturbation: uniform in the ball for "linf", on the sphere otherwise.
+
+    For "l1" it is a normal draw projected onto the sphere, so that few pixels change.
 
     Args:
         key: One typed key, or one per example `[batch]`; with the latter an example's
             draw depends on its own key only, not on the rest of the batch.
         images: Gives shape and dtype, `[batch, height, width, channels]`.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         epsilon: Radius, scalar or `[batch]`.
         mask: Where pixels may change; everywhere if None.
     """
@@ -108,7 +122,17 @@ def sample(
     noise = noise.reshape(images.shape)
     if norm == "linf":
         return per_example(epsilon, images) * _masked(2 * noise - 1, mask)
+    if norm == "l1":
+        # Its spread is the radius, so that nearly all of the draw is cut off.
+        radius = per_example(epsilon, images)
+        return project_l1(radius * _masked(noise, mask), radius)
     return per_example(epsilon, images) * _normalized(_masked(noise, mask))
+
+
+def fold_in(key: Key, data: int | Array) -> Key:
+    """Derives a key for a step or restart from one key, or from each of `[batch]`."""
+    derive = functools.partial(jax.random.fold_in, data=data)
+    return jax.vmap(derive)(key) if key.ndim else derive(key)
 
 
 def move(
@@ -123,14 +147,15 @@ def move(
     """Adds a perturbation, brought into the ball, the mask and the pixel range.
 
     The ball first, then the range: as `images` lie in the range, clipping moves every
-    pixel towards them and so stays in the ball. The sum is rounded towards `images`:
-    `(images + p) - images` is never longer than p, which plain float32 addition misses
-    by up to 1e-5 of a small epsilon.
+    pixel towards them and so stays in the ball. In L1 both at once, since the range
+    would take much of what the ball leaves to few pixels. The sum is rounded towards
+    `images`: `(images + p) - images` is never longer than p, which plain float32
+    addition misses by up to 1e-5 of a small epsilon.
 
     Args:
         images: Clean images within `bounds`, `[batch, height, width, channels]`.
         perturbation: Any perturbation, same shape.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         epsilon: Radius, scalar or `[batch]`.
         bounds: Smallest and largest pixel value.
         mask: Where pixels may change; everywhere if None.
@@ -144,11 +169,16 @@ def move(
     )
     # Were the images a compile-time constant, XLA would cancel them in the check below.
     images = jax.lax.optimization_barrier(images)
-    perturbation = project(perturbation, norm, epsilon, mask=mask)
+    low, high = (per_example(bound, images) for bound in bounds)
+    if norm == "l1":
+        perturbation = _masked(perturbation, mask)
+        room = jnp.where(perturbation > 0, high - images, images - low)
+        perturbation = project_l1(perturbation, per_example(epsilon, images), room)
+    else:
+        perturbation = project(perturbation, norm, epsilon, mask=mask)
     moved = images + perturbation
     overshoots = jnp.abs(moved - images) > jnp.abs(perturbation)
     moved = jnp.where(overshoots, jnp.nextafter(moved, images), moved)
-    low, high = (per_example(bound, images) for bound in bounds)
     return jnp.clip(moved, low, high)
 
 
@@ -158,7 +188,7 @@ def _masked(perturbation: Images, mask: Mask) -> Images:
 
 def _scaled(x: Images) -> tuple[Array, Images]:
     # Divided by the largest entry, so that squares neither underflow nor overflow.
-    scale = jnp.max(jnp.abs(x), axis=_PIXELS, keepdims=True)
+    scale = _largest(x)[..., None, None, None]
     return scale, x / jnp.where(scale > 0, scale, 1)
 
 
@@ -166,3 +196,10 @@ def _normalized(x: Images) -> Images:
     _, unit = _scaled(x)
     squared = jnp.sum(unit * unit, axis=_PIXELS, keepdims=True)
     return unit / jnp.sqrt(jnp.maximum(squared, 1))  # At least 1 unless x is zero.
+
+
+def _largest(x: Images) -> PerExample:
+    # Magnitudes compare as their bits do, and XLA:CPU vectorizes only integer maxima.
+    bits = {4: jnp.int32, 8: jnp.int64, 2: jnp.int16}[x.dtype.itemsize]
+    magnitudes = jax.lax.bitcast_convert_type(jnp.abs(x), bits)
+    return jax.lax.bitcast_convert_type(jnp.max(magnitudes, axis=_PIXELS), x.dtype)

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from wbad_jax.attacks import threat_models, validation
-from wbad_jax.attacks.gradient import PGD
+from wbad_jax.attacks.pgd import PGD
 from wbad_jax.attacks.result import (
     Attack,
     AttackResult,

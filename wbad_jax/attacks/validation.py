@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array
 
 from wbad_jax.attacks import losses, threat_models
 from wbad_jax.types import Images, Labels, LogitsFn
@@ -39,6 +40,12 @@ def check_positive(name: str, value: float) -> None:
         raise ValueError(f"{name} must be positive, got {value!r}.")
 
 
+def check_fraction(name: str, value: float) -> None:
+    """Raises ValueError unless a setting is above 0 and below 1."""
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
+
+
 def check_inputs(
     logits_fn: LogitsFn,
     images: Images,
@@ -48,8 +55,19 @@ def check_inputs(
     bounds: threat_models.Bounds,
     mask: threat_models.Mask,
     surrogates: Mapping[str, LogitsFn] | None = None,
+    norm: threat_models.Norm | None = None,
 ) -> tuple[Images, Labels]:
     """Checks the arguments of an attack's call; nothing is computed on the device.
+
+    Args:
+        logits_fn: The attacked model.
+        images: Clean images.
+        labels: True classes.
+        epsilon: Radius; None for an attack without one.
+        bounds: Smallest and largest pixel value.
+        mask: Where pixels may change.
+        surrogates: Further models, which are checked like the attacked one.
+        norm: Of epsilon, to tell a radius that reaches beyond the pixel range.
 
     Returns:
         Images and labels as JAX arrays.
@@ -71,6 +89,7 @@ def check_inputs(
             f"{images.shape}, got {labels.dtype} {labels.shape}."
         )
     _check_pixels(images, epsilon, bounds, mask)
+    _check_reach(images, epsilon, bounds, norm)
     # By name, so that the message says which model is wrong.
     for name, model in {"logits_fn": logits_fn, **(surrogates or {})}.items():
         _check_logits(name, model, images, labels)
@@ -90,6 +109,11 @@ def _check_pixels(images, epsilon, bounds, mask) -> None:
         raise ValueError(f"bounds must be (low, high) with low < high, got {bounds}.")
     if _concrete(low, high, images) and images.size:
         smallest, largest = np.min(np.asarray(images)), np.max(np.asarray(images))
+        if np.isnan(smallest):
+            wrong = np.isnan(np.asarray(images)).any(axis=(1, 2, 3))
+            raise ValueError(
+                f"images must not be NaN, but example {np.argmax(wrong)} is."
+            )
         if smallest < np.min(np.asarray(low)) or largest > np.max(np.asarray(high)):
             raise ValueError(
                 f"images must lie within bounds {bounds}, got values in "
@@ -105,6 +129,56 @@ def _check_pixels(images, epsilon, bounds, mask) -> None:
                 f"mask must broadcast to images of shape {images.shape}, got shape "
                 f"{np.shape(mask)}."
             )
+
+
+def _check_reach(images, epsilon, bounds, norm) -> None:
+    """A radius beyond the farthest corner is a mistake of units: 8 for 8/255."""
+    if norm is None or epsilon is None or not _concrete(epsilon, *bounds):
+        return
+    dual = {"linf": 0.0, "l2": 0.5, "l1": 1.0}[norm]
+    width = np.max(np.asarray(bounds[1]) - np.asarray(bounds[0]))
+    reach = float(width * np.prod(images.shape[1:]) ** dual)
+    largest = np.max(np.asarray(epsilon), initial=0)
+    if largest > reach * (1 + 1e-6):
+        raise ValueError(
+            f"epsilon must be at most {reach:.6g}, which reaches every image in bounds "
+            f"{bounds} in {norm}, got {largest}; it is in units of the pixels."
+        )
+
+
+def check_independent(logits_fn: LogitsFn, images: Images) -> None:
+    """Raises ValueError if an image's logits depend on the other images of its batch.
+
+    Such a model, with batch normalisation in training mode for example, cannot be
+    attacked image by image. Runs the model twice on at least two different images.
+
+    Args:
+        logits_fn: A deterministic model.
+        images: `[batch, height, width, channels]`.
+    """
+    if len(images) < 2:
+        return
+    first = jnp.broadcast_to(images[:1], images.shape)
+    together, alone = logits_fn(images)[0], logits_fn(first)[0]
+    change = float(jnp.max(jnp.abs(together - alone)))
+    if not change <= 1e-3 * (1 + float(jnp.max(jnp.abs(alone)))):
+        raise ValueError(
+            "logits_fn must treat each image by itself, but the logits of the first "
+            f"image change by {change:.3g} with the other images of its batch; is "
+            "batch normalisation in training mode?"
+        )
+
+
+def check_starts(starts: Array | None, images: Images) -> Array | None:
+    """Returns given starting points as an array, or raises ValueError for its shape."""
+    if starts is None:
+        return None
+    starts = jnp.asarray(starts, images.dtype)
+    if starts.ndim != 5 or starts.shape[1:] != images.shape or not len(starts):
+        raise ValueError(
+            f"starts must be of shape (starts, *{images.shape}), got {starts.shape}."
+        )
+    return starts
 
 
 def _check_scalars(name, value, images) -> None:

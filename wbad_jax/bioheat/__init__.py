@@ -22,6 +22,7 @@ from wbad_jax.bioheat.conduction import Surroundings, heat_balance, skin_tempera
 from wbad_jax.bioheat.cut_cells import cut_cells
 from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
 from wbad_jax.bioheat.medium import Region, tissue_medium
+from wbad_jax.bioheat.outline import NoTemplateFitsError, Outline, fit_outline
 from wbad_jax.bioheat.patient import Skin, Tissues, Tumour, Twin
 from wbad_jax.bioheat.solver import NotConvergedError, check_converged, solve
 from wbad_jax.bioheat.thermograms import (
@@ -53,7 +54,9 @@ __all__ = [
     "HealthySettings",
     "Inverse",
     "InverseSettings",
+    "NoTemplateFitsError",
     "NotConvergedError",
+    "Outline",
     "Patient",
     "Region",
     "Skin",
@@ -74,6 +77,7 @@ __all__ = [
     "draw_tumour",
     "draw_twin",
     "evolve",
+    "fit_outline",
     "gautherie_heat",
     "heat_balance",
     "simulate",

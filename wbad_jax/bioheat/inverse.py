@@ -114,10 +114,13 @@ class Inverse:
         room_celsius: Temperature of the room.
         cohort: The law she is from: grid, camera, field, priors.
         settings: Of the search.
+        region: Pixels that count, `[rows, columns]` bool: where the template is to
+            agree with the mask, and what of it is explained. All if None.
 
     Raises:
-        ValueError: If the mask is empty, of another shape, larger than `MOST_PIXELS` of
-            `whitening` or not the template's; or the template is impossible.
+        ValueError: If mask or region is empty, of another shape, larger than
+            `MOST_PIXELS` of `whitening` or not the template's; or the template is
+            impossible.
     """
 
     def __init__(
@@ -127,9 +130,12 @@ class Inverse:
         room_celsius: float,
         cohort: CohortSettings,
         settings: InverseSettings = InverseSettings(),
+        region: np.ndarray | None = None,
     ):
         self.cohort, self.settings = cohort, settings
-        self.scene: Scene = make_scene(np.asarray(mask), template, room_celsius, cohort)
+        self.scene: Scene = make_scene(
+            np.asarray(mask), template, room_celsius, cohort, region
+        )
         self.mask = np.asarray(self.scene.mask)
         power = residual_power_spectrum(cohort)
         self.whitening: Whitening = _on_device(whiten_body(power, self.mask))

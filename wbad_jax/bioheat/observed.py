@@ -29,7 +29,7 @@ from wbad_jax.bioheat.unknowns import (
 
 CELSIUS_LIMITS = (0.0, 60.0)
 # Least share of the pixels of either body, observed or template, that belong to both.
-_LEAST_OVERLAP = 0.9
+LEAST_OVERLAP = 0.9
 # Relative residual of the healthy solve.
 _TOLERANCE = 1e-6
 
@@ -39,7 +39,8 @@ class Scene(NamedTuple):
 
     Attributes:
         template: Shape, vessels and room; its unknowns are ignored.
-        mask: Pixels that are explained, body of both observation and template.
+        mask: Pixels that are explained, body of both observation and template in the
+            region that counts.
         emissivity: Relative to skin seen face on.
         blur: Matrices of the camera's blur along rows and columns.
     """
@@ -51,7 +52,11 @@ class Scene(NamedTuple):
 
 
 def make_scene(
-    mask: np.ndarray, template: Twin, room_celsius: float, settings: CohortSettings
+    mask: np.ndarray,
+    template: Twin,
+    room_celsius: float,
+    settings: CohortSettings,
+    region: np.ndarray | None = None,
 ) -> Scene:
     """Puts a template before the camera of a cohort.
 
@@ -60,6 +65,7 @@ def make_scene(
         template: Patient whose body and vessels are taken as known.
         room_celsius: Temperature of the room.
         settings: Of the cohort: grid and camera.
+        region: Pixels that count, `[rows, columns]` bool; all if None.
 
     Returns:
         The scene.
@@ -73,14 +79,21 @@ def make_scene(
             f"mask needs bool {settings.shape} with some body, got {mask.dtype} "
             f"{mask.shape} with {np.count_nonzero(mask)} pixels."
         )
+    if region is None:
+        region = np.ones_like(mask)
+    if region.dtype != bool or region.shape != mask.shape or not (mask & region).any():
+        raise ValueError(
+            f"region needs bool {mask.shape} with some body, got {region.dtype} "
+            f"{region.shape}."
+        )
     template = template._replace(air=room_celsius)
     view = thermograms.solve_healthy(template, settings.grid)[2]
     body, facing = np.asarray(view.body), np.asarray(view.facing)
-    both = mask & body
-    overlap = both.sum() / (mask | body).sum()
-    if not overlap >= _LEAST_OVERLAP:
+    both = mask & body & region
+    overlap = agreement(mask, body, region)
+    if not overlap >= LEAST_OVERLAP:
         raise ValueError(
-            f"template needs a body of which at least {_LEAST_OVERLAP:.0%} agree with "
+            f"template needs a body of which at least {LEAST_OVERLAP:.0%} agree with "
             f"mask, got {overlap:.0%}."
         )
     sigma = settings.camera.psf_sigma_pixels
@@ -92,6 +105,12 @@ def make_scene(
     return _single_precision(
         Scene(template, both, np.where(body, emissivity, 0.0), (blurs[0], blurs[1]))
     )
+
+
+def agreement(first: np.ndarray, second: np.ndarray, region: np.ndarray) -> float:
+    """Share of the pixels of either of two bodies that are of both, in a region."""
+    either = (first | second) & region
+    return float((first & second & region).sum() / max(either.sum(), 1))
 
 
 def check_celsius(celsius: np.ndarray, mask: np.ndarray) -> None:

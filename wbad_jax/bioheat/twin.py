@@ -33,6 +33,7 @@ from wbad_jax.stages import default_stage
 # lengths of gland, three beyond nearly all vessels that grow with it. With 96 mm the
 # skin near long vessels is wrong by up to 0.05 degrees.
 _REACH_MM = 120.0
+_LEAST_SEEN = 0.5  # share of a pixel that is skin
 
 
 class Discretised(NamedTuple):
@@ -136,16 +137,34 @@ def tumour_change(
     return jax.lax.dynamic_update_slice(jnp.zeros_like(theta), change, start), report
 
 
+def silhouette(body: Body, grid: Grid) -> Array:
+    """Which pixels see skin, as in `View.body`, without a solve.
+
+    Args:
+        body: The shape.
+        grid: Its plane is the image.
+
+    Returns:
+        `[rows, columns]` bool.
+    """
+    return _seen(cut_cells(_skin_level_in_cells(body, grid=grid))) > _LEAST_SEEN
+
+
 def view(patient: Discretised, theta: Cells) -> View:
     """The skin as seen along the line of sight."""
     cells = patient.cells
     facing = jnp.maximum(cells.skin_facing, 0.0)
-    seen = facing.sum(axis=-3)
+    seen = _seen(cells)
     area = jnp.where(facing > 0, cells.skin_area, 0.0).sum(axis=-3)
     skin = conduction.skin_temperature(
         patient.balance, theta, cells, patient.surroundings
     )
-    return View(skin, seen > 0.5, seen / jnp.where(area > 0, area, 1.0))
+    return View(skin, seen > _LEAST_SEEN, seen / jnp.where(area > 0, area, 1.0))
+
+
+def _seen(cells: CutCells) -> Surface:
+    """Share of each pixel in which the camera sees skin."""
+    return jnp.maximum(cells.skin_facing, 0.0).sum(axis=-3)
 
 
 def tumour_place(

@@ -2,12 +2,17 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage import filters, transform
+from skimage import filters, morphology, transform
 
 from wbad_jax.data.errors import DataError
 
 # Shares of the frame: 0.50-0.88 on 162 frontal DMR-IR matrices, with room for others.
 _PLAUSIBLE_AREA = (0.15, 0.97)
+# Of a marker: the reach of the search, least and largest edge, degrees by which it is
+# colder than skin, tried in order, least slope at its edge in degrees per mm, and width
+# of its rim.
+_PLATE_REACH_MM, _PLATE_MM, _PLATE_COLDER = 75.0, (11.0, 65.0), (4.0, 2.5, 1.5)
+_PLATE_SLOPE, _RIM_MM = 0.25, 4.0
 
 
 def find_body(celsius: np.ndarray, name: str) -> np.ndarray:
@@ -100,3 +105,44 @@ def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
             image, shape, order=1, mode="edge", anti_aliasing=True, preserve_range=True
         )
     )
+
+
+def find_marker(
+    celsius: np.ndarray, body: np.ndarray, millimetres_per_pixel: float
+) -> np.ndarray:
+    """Finds a cold plate on the skin near the midline.
+
+    Whatever is colder than all around it within the size of a plate is filled by a
+    morphological closing; the largest part that was filled and has a sharp edge is the
+    plate. Nipples are smaller, and skin between warm folds has no sharp edge.
+
+    Args:
+        celsius: `[height, width]`.
+        body: Without holes, `[height, width]` bool.
+        millimetres_per_pixel: Roughly.
+
+    Returns:
+        Pixels of the plate and of its blurred rim, `[height, width]` bool; none where
+        there is no plate.
+    """
+    size = round(_PLATE_REACH_MM / millimetres_per_pixel)
+    skin = np.where(body, celsius, np.median(celsius[body]))
+    cold = ndimage.grey_closing(skin, size=(size, size)) - skin
+    slope = ndimage.gaussian_gradient_magnitude(skin, 2.0) / millimetres_per_pixel
+    areas_mm2 = np.square(_PLATE_MM)
+    rim = max(round(_RIM_MM / millimetres_per_pixel), 1)
+    height, width = body.shape
+    for colder in _PLATE_COLDER:
+        parts = _label((cold > colder) & body)
+        areas = np.bincount(parts.ravel()) * millimetres_per_pixel**2
+        for part in 1 + np.argsort(areas[1:])[::-1]:
+            if not areas_mm2[0] <= areas[part] <= areas_mm2[1]:
+                continue
+            plate = parts == part
+            edge = plate & (ndimage.distance_transform_edt(plate) <= 1)
+            row, column = ndimage.center_of_mass(plate)
+            near = row > height / 3 and abs(column / width - 0.5) < 0.2
+            if near and np.median(slope[edge]) > _PLATE_SLOPE:
+                hull = morphology.convex_hull_image(plate)
+                return np.asarray(ndimage.binary_dilation(hull, iterations=rim))
+    return np.zeros_like(body)

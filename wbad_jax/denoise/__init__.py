@@ -7,7 +7,6 @@ from wbad_jax.denoise.denoiser import (
     Denoiser,
     wavelet_denoise,
 )
-from wbad_jax.denoise.gradient_replacement import replace_gradient
 from wbad_jax.denoise.learned_thresholds import ThresholdPredictor
 from wbad_jax.denoise.median import median_magnitude
 from wbad_jax.denoise.noise_level import noise_sigma
@@ -33,6 +32,7 @@ from wbad_jax.denoise.threshold_rules import (
     sure_threshold,
     universal_threshold,
 )
+from wbad_jax.gradient_replacement import replace_gradient
 
 __all__ = [
     "BACKWARD_MODES",

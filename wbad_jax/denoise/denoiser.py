@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 from wbad_jax import wavelets
 from wbad_jax.denoise.cycle_spinning import cycle_spin
 from wbad_jax.denoise.decomposition import decompose, recompose
-from wbad_jax.denoise.gradient_replacement import replace_gradient
 from wbad_jax.denoise.learned_thresholds import (
     Multiples,
     ThresholdPredictor,
@@ -31,6 +30,7 @@ from wbad_jax.denoise.threshold_rules import (
     sure_threshold,
     universal_threshold,
 )
+from wbad_jax.gradient_replacement import replace_gradient
 from wbad_jax.types import Images
 
 Backward = Literal["exact", "identity", "smooth"]

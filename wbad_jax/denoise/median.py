@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from wbad_jax.denoise.gradient_replacement import replace_gradient
+from wbad_jax.gradient_replacement import replace_gradient
 
 Coefficients = Float[Array, "*batch height width channels"]
 Rows = Int[Array, "*batch channels count"]

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wbad_jax.denoise.gradient_replacement import replace_gradient
 from wbad_jax.denoise.noise_level import PerChannel
 from wbad_jax.denoise.surrogates import zhang_slope, zhang_soft_threshold
+from wbad_jax.gradient_replacement import replace_gradient
 
 Subband = Float[Array, "*batch height width channels"]
 

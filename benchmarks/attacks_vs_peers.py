@@ -1,0 +1,196 @@
+"""Compares the attacks with Foolbox, torchattacks, ART and pyautoattack.
+
+    python -m benchmarks.attacks_vs_peers
+    python -m benchmarks.attacks_vs_peers --part=strength --images=64 --seeds=1
+    python -m benchmarks.attacks_vs_peers --part=speed --attacks=pgd,apgd --rounds=3
+
+The same trained networks (`attack_problem.py`), in PyTorch with the same weights
+(`torch_models.py`), and the same images, in three parts. "strength": success rates and
+distances at equal budget, mean of some seeds, all judged by one model. "speed": wall
+and CPU time of each library in turn, round after round; of PyTorch on one thread and on
+all and in both memory layouts, the best counts. "overhead": what an attack costs beside
+its gradients and forward passes, and to compile.
+
+Each part replaces its section of the results file and leaves the others. The ratios
+matter, not the milliseconds.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import attack_overhead, attack_speed, attack_strength
+from benchmarks.attack_budgets import (
+    PEERS,
+    Budgets,
+    choose_comparisons,
+    choose_libraries,
+    sorted_by_process,
+)
+from benchmarks.attack_problem import (
+    MODELS,
+    Problem,
+    ProblemSettings,
+    load_problem,
+    train_networks,
+)
+from benchmarks.measure import describe_machine, refuse_unoptimised
+from benchmarks.worker import Worker, WorkerDied
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "attacks_vs_peers.json"
+PARTS = ("strength", "speed", "overhead")
+# Networks of the default size where time counts, smaller ones where many images do.
+WIDTHS = {"strength": (16, 32), "speed": (32, 64), "overhead": (32, 64)}
+_LIMIT_SECONDS = 6 * 3600.0
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--part", default=",".join(PARTS), help="of them, comma-separated")
+    add("--models", default=",".join(MODELS), help="of them, comma-separated")
+    add("--attacks", default="", help="only those with one of these substrings: A,B")
+    add("--libraries", default=",".join(PEERS), help="peers to compare with")
+    add("--images", type=int, default=1000, help="test images, for strength")
+    add("--seeds", type=int, default=3, help="of random attacks, for strength")
+    add("--batch", type=int, default=64, help="images, for speed and overhead")
+    add("--rounds", type=int, default=5, help="samples, for speed and overhead")
+    add("--size", type=int, default=32, help="height and width of the images")
+    add("--widths", help="channels of the stages, such as 16,32; by default by part")
+    add("--train_steps", type=int, default=400)
+    for field in dataclasses.fields(Budgets):
+        add(f"--{field.name}", type=type(field.default), default=field.default)
+    folder = pathlib.Path(tempfile.gettempdir()) / "wbad_jax_attacks_vs_peers"
+    add("--workdir", type=pathlib.Path, default=folder, help="of trained networks")
+    add("--output", type=pathlib.Path, default=RESULTS)
+    return parser.parse_args(argv)
+
+
+def make_settings(options: argparse.Namespace, part: str) -> ProblemSettings:
+    """The problem of a part."""
+    widths = WIDTHS[part]
+    if options.widths:
+        widths = tuple(map(int, options.widths.split(",")))
+    return ProblemSettings(
+        size=options.size, widths=widths, num_images=options.images,
+        num_steps=options.train_steps,
+    )  # fmt: skip
+
+
+def choose_rows(problem: Problem, model: str, count: int) -> list[int]:
+    """The first images that the model classifies right."""
+    logits = jax.jit(problem.logits_fn(model))(problem.images)
+    right = np.argmax(logits, axis=-1) == problem.labels
+    return np.flatnonzero(right)[:count].tolist()
+
+
+def start_workers(
+    stack: contextlib.ExitStack, libraries: Sequence[str], path, settings
+) -> dict[str, Worker]:
+    """One process for JAX and one for PyTorch, by the library that they serve."""
+    workers = {}
+    for process, names in sorted_by_process(libraries).items():
+        worker = stack.enter_context(
+            Worker("benchmarks.attack_worker", process, limit_seconds=_LIMIT_SECONDS)
+        )
+        worker.ask("load", path=str(path), settings=dataclasses.asdict(settings))
+        workers |= dict.fromkeys(names, worker)
+    return workers
+
+
+def run_part(options: argparse.Namespace, part: str, libraries) -> list[dict[str, Any]]:
+    """The rows of a part."""
+    print(f"\n{part}", flush=True)
+    settings = make_settings(options, part)
+    path = train_networks(settings, options.workdir)
+    problem, budgets = load_problem(path, settings), make_budgets(options)
+    models = [model for model in MODELS if model in options.models.split(",")]
+    if part == "overhead":
+        return run_overhead(options, problem, path, models, budgets)
+    with contextlib.ExitStack() as stack:
+        workers = start_workers(stack, libraries, path, settings)
+        if part == "strength":
+            comparisons = choose_comparisons(options.attacks)
+            return attack_strength.compare(
+                problem, workers, models, comparisons, budgets, options.seeds
+            )
+        races = attack_speed.choose_races(models, options.attacks)
+        rows = {m: choose_rows(problem, m, options.batch) for m in models}
+        return attack_speed.run_races(races, workers, budgets, rows, options.rounds)
+
+
+def run_overhead(options, problem, path, models, budgets) -> list[dict[str, Any]]:
+    """One row per attack and model; each in a process that compiled nothing before."""
+    rows = []
+    for model in models:
+        chosen = choose_rows(problem, model, options.batch)
+        for comparison in choose_comparisons(options.attacks):
+            with Worker(
+                "benchmarks.attack_overhead", limit_seconds=_LIMIT_SECONDS
+            ) as worker:
+                row = worker.ask(
+                    "measure", path=str(path), model=model, attack=comparison.name,
+                    settings=dataclasses.asdict(problem.settings), rows=chosen,
+                    budgets=dataclasses.asdict(budgets), rounds=options.rounds,
+                )  # fmt: skip
+            rows.append(row)
+            print(attack_overhead.describe(row), flush=True)
+    return rows
+
+
+def make_budgets(options: argparse.Namespace) -> Budgets:
+    """The budgets on the command line."""
+    fields = dataclasses.fields(Budgets)
+    return Budgets(**{field.name: getattr(options, field.name) for field in fields})
+
+
+def save(path: pathlib.Path, part: str, section: dict[str, Any]) -> None:
+    """Puts a part into the results file, beside the others that are there."""
+    report = json.loads(path.read_text()) if path.exists() else {}
+    report[part] = {"machine": describe_machine(), **section}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ordered = {name: report[name] for name in PARTS if name in report}
+    path.write_text(json.dumps(ordered, indent=1) + "\n")
+    print(f"Written to {path}", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the parts, prints tables and writes the JSON file."""
+    options = parse_arguments(argv)
+    parts = options.part.split(",")
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise SystemExit(f"--part must be of {', '.join(PARTS)}; got {unknown}.")
+    libraries = choose_libraries(options.libraries)
+    if refuse_unoptimised():
+        return 2
+    try:
+        for part in parts:
+            rows = run_part(options, part, libraries)
+            section = {
+                "problem": dataclasses.asdict(make_settings(options, part)),
+                "budgets": dataclasses.asdict(make_budgets(options)),
+                "seeds": options.seeds, "batch": options.batch,
+                "rounds": options.rounds, "rows": rows,
+            }  # fmt: skip
+            save(options.output, part, section)
+    except WorkerDied as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

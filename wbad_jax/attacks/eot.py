@@ -1,0 +1,63 @@
+"""EOT: randomised models as functions of the images alone, averaged over draws."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt32
+
+from wbad_jax.types import Images, Key, Logits, LogitsFn
+
+
+def expectation_over_transformation(
+    random_logits_fn: Callable[[Key, Images], Logits], key: Key, num_samples: int
+) -> LogitsFn:
+    """Returns the mean logits of a randomised model over draws.
+
+    Attacks want a function of the images. Here each image draws from a key that follows
+    from its own bits: every new point of an attack sees new draws, the same point sees
+    the same ones, and no example depends on its neighbours. Attack the mean over many
+    draws, and judge on a key of its own::
+
+        mean = expectation_over_transformation(model, attack_key, 20)
+        result = attack(mean, key, images, labels, epsilon=...)
+        once = expectation_over_transformation(model, other_key, 1)
+        logits = once(result.adversarial)
+
+    For the margin of two classes the gradient of mean logits is the mean gradient.
+
+    Args:
+        random_logits_fn: From one key and images `[n, height, width, channels]` to
+            logits `[n, classes]`; it is mapped over examples and draws.
+        key: One typed key.
+        num_samples: Draws an image. The memory of the model's pass grows with it.
+
+    Raises:
+        ValueError: If `num_samples` is below 1.
+
+    Reference:
+        Athalye, Engstrom, Ilyas and Kwok (2018), Synthesizing robust adversarial
+        examples, section 2.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+
+    def logits_of(image_key: Key, image: Array) -> Array:
+        keys = jax.random.split(image_key, num_samples)
+        draws = jax.vmap(lambda one: random_logits_fn(one, image[None])[0])(keys)
+        return jnp.mean(draws, axis=0)
+
+    def logits_fn(images: Images) -> Logits:
+        keys = jax.vmap(lambda bits: jax.random.fold_in(key, bits))(_digest(images))
+        return jax.vmap(logits_of)(keys, images)
+
+    return logits_fn
+
+
+def _digest(images: Images) -> UInt32[Array, " batch"]:
+    """A number from the bits of each image: a sum with a different factor a pixel."""
+    pixels = jax.lax.stop_gradient(images.astype(jnp.float32))
+    bits = jax.lax.bitcast_convert_type(pixels, jnp.uint32).reshape(len(images), -1)
+    factors = 2 * jnp.arange(bits.shape[1], dtype=jnp.uint32) + 1
+    mixed = (bits ^ (bits >> 15)) * factors * jnp.uint32(2654435761)
+    return jnp.sum(mixed ^ (mixed >> 13), axis=1, dtype=jnp.uint32)

@@ -1,0 +1,234 @@
+"""Attack that lifts wavelet coefficients over the threshold of a denoiser.
+
+A coefficient below its threshold is removed, and the exact gradient does not see what
+it would do if it were not. With hard shrinkage it would enter at full size.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.ascent import make_oracle
+from wbad_jax.attacks.dead_coefficients import (
+    DETAILS,
+    Thresholds,
+    map_bands,
+    nested,
+    reach_of,
+    reachable,
+)
+from wbad_jax.attacks.pgd import PGD
+from wbad_jax.attacks.result import AttackResult, StartedAttack
+from wbad_jax.attacks.subband_transform import Details, SubbandTransform
+from wbad_jax.types import Images, Key, Labels, LogitsFn
+
+ThresholdsFn = Callable[[Images], Thresholds]
+
+# Where gradients are looked up, coefficients are twice as large as the threshold: the
+# noise level, and thresholds with it, may rise along.
+_LIFT = 2.0
+# Targets lie beyond the threshold by this share of it.
+_OVERSHOOT = 0.02
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThresholdCrossing:
+    """Crosses thresholds within the ball, then climbs from there.
+
+    For every dead coefficient that the ball could lift over its threshold, a gradient
+    says which side raises the loss: that of the attacked model at the image with these
+    coefficients lifted, in or out of the ball, and that of each surrogate. Many cannot
+    be lifted together, so a convex shortfall is reduced: the distance of each
+    coefficient from that side's threshold, weighted by its gradient, zero once crossed.
+    The perturbations found, one for each gradient, are the starts of the inner attack.
+
+    Attributes:
+        thresholds: Of the denoiser, in pixel units: a number, or a function of images
+            that returns, for each level, coarsest first, three arrays broadcastable to
+            the bands, as `denoise.denoiser.detail_thresholds` does. A function that
+            closes over traced parameters is built where the attack is called.
+        wavelet: That of the denoiser.
+        mode: Boundary mode of the denoiser.
+        level: Levels of the denoiser.
+        crossing_steps: Steps that reduce the shortfall; they need no model.
+        inner: The attack that climbs from the starts, in its own norm.
+    """
+
+    thresholds: float | ThresholdsFn
+    wavelet: str = "haar"
+    mode: str = "symmetric"
+    level: int = 2
+    crossing_steps: int = 40
+    inner: StartedAttack = PGD()
+
+    def __post_init__(self):
+        _ = self._transform
+        validation.check_at_least("crossing_steps", self.crossing_steps, 1)
+        if not callable(self.thresholds):
+            validation.check_at_least("thresholds", self.thresholds, 0)
+
+    @property
+    def norm(self) -> threat_models.Norm:
+        """Norm of the ball, that of the inner attack."""
+        return self.inner.norm
+
+    @property
+    def _transform(self) -> SubbandTransform:
+        return SubbandTransform(self.wavelet, self.mode, self.level)
+
+    def __call__(
+        self,
+        logits_fn: LogitsFn,
+        key: Key,
+        images: Images,
+        labels: Labels,
+        *,
+        epsilon: threat_models.Scalars,
+        bounds: threat_models.Bounds = (0.0, 1.0),
+        mask: threat_models.Mask = None,
+        surrogates: Mapping[str, LogitsFn] | None = None,
+    ) -> AttackResult:
+        """Prepares one start for each model and hands them to the inner attack.
+
+        Args:
+            logits_fn: The attacked model, images to logits `[batch, classes]`.
+            key: Of the inner attack.
+            images: `[batch, height, width, channels]`, within `bounds`.
+            labels: True classes, `[batch]`.
+            epsilon: Radius in pixel units, scalar or `[batch]`.
+            bounds: Smallest and largest pixel value, each scalar or `[batch]`.
+            mask: Where pixels may change (nonzero); everywhere if None.
+            surrogates: More models whose gradients choose sides, and are followed by
+                the inner attack: other backward modes of the denoiser, or none.
+
+        Returns:
+            The point of lowest margin per example.
+
+        Raises:
+            ValueError: If an argument breaks the rules above.
+        """
+        images, labels = validation.check_inputs(
+            logits_fn, images, labels,
+            epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
+        )  # fmt: skip
+        images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
+        ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
+        starts = []
+        for model in (logits_fn, *(surrogates or {}).values()):
+            oracle = make_oracle(model, model, labels, losses.margin_loss)
+            guide = self._guide(oracle, images, epsilon)
+            starts.append(self._cross(images, guide, ball))
+        return self.inner(
+            logits_fn, key, images, labels,
+            starts=jnp.stack(starts), surrogates=surrogates, **ball,
+        )  # fmt: skip
+
+    def _levels(self, images: Images) -> list[tuple[Array, Array, Array]]:
+        value = self.thresholds
+        value = value(images) if callable(value) else value
+        return jax.lax.stop_gradient(nested(value, self.level, images.dtype))
+
+    def _guide(self, oracle, images: Images, epsilon) -> list[Details]:
+        """Which side, and with what weight, per detail coefficient."""
+        transform = self._transform
+        approx, *details = transform.analyze(images)
+        reach = reach_of(transform, images, self.norm, epsilon)
+
+        def lift(w, threshold, reach):
+            dead = reachable(jnp.abs(w), threshold, reach)
+            return jnp.where(dead, jnp.copysign(_LIFT * threshold, w), w)
+
+        lifted = map_bands(lift, details, self._levels(images), reach)
+        gradient = oracle(transform.synthesize([approx, *lifted], images.shape))[1]
+        gradient = jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30)
+        size = jnp.max(jnp.abs(gradient), axis=(1, 2, 3), keepdims=True)
+        guide = transform.synthesis_transpose(gradient / jnp.where(size > 0, size, 1))
+        # A model without any gradient: every coefficient to the nearer side.
+        return map_bands(
+            lambda g, w: jnp.where(size > 0, g, jnp.copysign(1, w)),
+            guide[DETAILS],
+            details,
+        )
+
+    def _cross(self, images: Images, guide, ball) -> Images:
+        """The image within the ball of least shortfall."""
+        transform, epsilon = self._transform, ball["epsilon"]
+        clean = transform.analyze(images)[DETAILS]
+        reach = reach_of(transform, images, self.norm, epsilon)
+        radius = threat_models.per_example(epsilon, images)
+
+        def wanted_of(g, w, threshold, reach):
+            return reachable(jnp.sign(g) * w, threshold, reach)
+
+        levels = self._levels(images)
+        wanted = map_bands(wanted_of, guide, clean, levels, reach)
+        if self.norm == "l2":
+            wanted = _affordable(wanted, guide, clean, levels, epsilon)
+
+        def pull(g, w, wanted, threshold):
+            below = jnp.sign(g) * w <= (1 + _OVERSHOOT) * threshold
+            return jnp.where(wanted & below, g, 0)
+
+        def step(index, current):
+            approx, *details = transform.analyze(current)
+            levels = self._levels(current)
+            pulls = map_bands(pull, guide, details, wanted, levels)
+            pulls = [jnp.zeros_like(approx), *pulls]
+            direction = threat_models.steepest_ascent(
+                transform.analysis_transpose(pulls, images),
+                self.norm,
+                mask=ball["mask"],
+            )
+            # Linearly decreasing steps settle where constant ones would oscillate.
+            length = 1 - index / self.crossing_steps
+            moved = (current - images) + length * radius * direction
+            return threat_models.move(images, moved, self.norm, **ball)
+
+        return jax.lax.fori_loop(0, self.crossing_steps, step, images)
+
+
+def _affordable(wanted, guide, clean, levels, epsilon) -> list[Details]:
+    """Those wanted that a L2 ball can lift together, by gain for the squared length.
+
+    A Linf ball bounds each pixel, so that choices in different places are free of each
+    other. Here they share one budget, and a shortfall of all would be spread so thin
+    that next to none is crossed.
+    """
+
+    def cost_of(wanted, g, w, threshold):
+        lack = (1 + _OVERSHOOT) * threshold - jnp.sign(g) * w
+        return jnp.where(wanted, lack**2, 0)
+
+    def ratio_of(cost, g, threshold):
+        return jnp.where(cost > 0, jnp.abs(g) * threshold / cost, 0)
+
+    costs = map_bands(cost_of, wanted, guide, clean, levels)
+    ratios = map_bands(ratio_of, costs, guide, levels)
+    leaves = list(zip(jax.tree.leaves(ratios), jax.tree.leaves(costs), strict=True))
+    axes = (1, 2, 3)
+    tops = [jnp.max(ratio, axes, keepdims=True) for ratio, _ in leaves]
+    highest = functools.reduce(jnp.maximum, tops)
+    budget = jnp.square(threat_models.per_example(epsilon, highest))
+
+    def halve(_, ends):
+        low, high = ends
+        cut = highest * jnp.exp2((low + high) / 2)
+        total = sum(
+            jnp.sum(jnp.where(ratio >= cut, cost, 0), axes, keepdims=True)
+            for ratio, cost in leaves
+        )
+        fits = total <= budget
+        middle = (low + high) / 2
+        return jnp.where(fits, low, middle), jnp.where(fits, middle, high)
+
+    # Logarithms: ratios differ by orders of magnitude.
+    ends = (jnp.full_like(highest, -60.0), jnp.zeros_like(highest))
+    _, high = jax.lax.fori_loop(0, 30, halve, ends)
+    cut = highest * jnp.exp2(high)
+    return map_bands(lambda w, ratio: w & (ratio >= cut), wanted, ratios)
