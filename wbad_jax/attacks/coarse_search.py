@@ -137,6 +137,8 @@ class CoarseSearch:
         """Runs until every example is broken or the queries are used up."""
         offset = jax.vmap(lambda key: jax.random.randint(key, (), 0, moves.size))(keys)
 
+        draw = jax.vmap(functools.partial(jax.random.uniform, minval=-1.0))
+
         def unbroken(carry):
             index, current, *_ = carry
             return (index < self.num_queries) & ~jnp.all(current.success)
@@ -144,7 +146,7 @@ class CoarseSearch:
         def step(carry):
             index, current, *proposal = carry
             current = query(current, *proposal)
-            values = jax.vmap(functools.partial(_uniform, index + 1))(keys)
+            values = draw(threat_models.fold_in(keys, index + 1))
             coefficients = moves.propose(current.images, offset, values, index + 1)
             # Images go through the loop's state: fused into the model they would be
             # computed again for every use of a pixel.
@@ -225,8 +227,3 @@ def _perturb(
         direction = threat_models.steepest_ascent(direction, "l2", mask=ball["mask"])
     radius = threat_models.per_example(ball["epsilon"], images)
     return threat_models.move(images, radius * direction, **ball)
-
-
-def _uniform(query: Array, key: Key) -> Array:
-    key = jax.random.fold_in(key, query)
-    return jax.random.uniform(key, minval=-1.0, maxval=1.0)

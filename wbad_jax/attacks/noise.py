@@ -86,8 +86,8 @@ class RandomNoise:
         keys = key if key.ndim else jax.random.split(key, images.shape[0])
 
         def draw(index):
-            fold_in = jax.vmap(lambda one: jax.random.fold_in(one, index))
-            noise = self._noise(fold_in(keys), images, epsilon, mask)
+            fresh = threat_models.fold_in(keys, index)
+            noise = self._noise(fresh, images, epsilon, mask)
             return threat_models.move(images, noise, **ball)
 
         def attempt(index, carry):
@@ -113,8 +113,8 @@ class RandomNoise:
         open_pixels = jnp.ones_like(images) if mask is None else mask != 0
         open_pixels = jnp.broadcast_to(open_pixels, images.shape)
         power = jnp.maximum(jnp.sum(open_pixels, axis=(1, 2, 3)), 1)
-        share = jax.vmap(lambda one: jax.random.uniform(jax.random.fold_in(one, 0)))
-        return threat_models.per_example(share(keys) ** (1 / power), images) * noise
+        share = jax.vmap(jax.random.uniform)(threat_models.fold_in(keys, 0))
+        return threat_models.per_example(share ** (1 / power), images) * noise
 
 
 def _symmetric(keys: Key, size: int, bits: int) -> Array:

@@ -135,7 +135,7 @@ class Square:
 
         def run(carry):
             restart, best = carry
-            fresh = _fold_in(keys, restart)
+            fresh = threat_models.fold_in(keys, restart)
             # The start is accepted whatever its margin.
             current = best._replace(
                 margin=jnp.where(best.success, best.margin, jnp.inf)
@@ -170,10 +170,6 @@ def _unbroken(limit: int) -> Callable:
     return proceed
 
 
-def _fold_in(keys: Key, data) -> Key:
-    return jax.vmap(functools.partial(jax.random.fold_in, data=data))(keys)
-
-
 def _uniform(keys: Key, index, number: int) -> Draws:
     draw = functools.partial(jax.random.uniform, shape=(number,))
-    return jax.vmap(draw)(_fold_in(keys, index))
+    return jax.vmap(draw)(threat_models.fold_in(keys, index))
