@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.attack_budgets import COMPARISONS, Budgets
@@ -22,21 +22,16 @@ class Race:
     """One attack on one model.
 
     Attributes:
-        comparison: Name of the attack and norm.
+        attack: Name of the attack and norm, such as "pgd linf".
         model: A trained model, or the toy called "mlp".
         peers: Whom to be faster than.
         goal: How many times as fast, at least.
     """
 
-    comparison: str
+    attack: str
     model: str
     peers: tuple[str, ...]
     goal: float
-
-    @property
-    def name(self) -> str:
-        """As the table shows it."""
-        return f"{self.comparison} {self.model}"
 
 
 _AUTOATTACK = ("torchattacks", "pyautoattack")
@@ -60,7 +55,7 @@ def choose_races(models: Sequence[str], attacks: str) -> list[Race]:
         race
         for race in RACES
         if race.model in (*models, "mlp")
-        and any(part in race.comparison for part in attacks.split(","))
+        and any(part in race.attack for part in attacks.split(","))
     ]
 
 
@@ -70,8 +65,8 @@ def run_races(
     budgets: Budgets,
     images: Mapping[str, Sequence[int]],
     rounds: int,
-) -> list[dict[str, Any]]:
-    """One row per race, printed as they come.
+) -> Iterator[dict[str, Any]]:
+    """One row per race.
 
     Args:
         races: What to time.
@@ -81,19 +76,14 @@ def run_races(
             classified right: some libraries leave out the others.
         rounds: Samples of each library.
     """
-    rows = []
-    for number, race in enumerate(races, 1):
+    for race in races:
         libraries = [p for p in ("wbad_jax", *race.peers) if p in workers]
-        row = _run_race(
-            race, libraries, workers, budgets, images.get(race.model, ()), rounds
-        )
-        rows.append(row)
-        print(f"{number}/{len(races)}  {describe(row)}", flush=True)
-    return rows
+        chosen = images.get(race.model, ())
+        yield _run_race(race, libraries, workers, budgets, chosen, rounds)
 
 
 def _run_race(race, libraries, workers, budgets, images, rounds) -> dict[str, Any]:
-    comparison = next(c for c in COMPARISONS if c.name == race.comparison)
+    comparison = next(c for c in COMPARISONS if c.name == race.attack)
     epsilon = EPSILONS.get(race.model, _MLP_EPSILON)
     turns, row = [], {**dataclasses.asdict(race), "images": len(images)}
     for library in libraries:
@@ -143,7 +133,7 @@ def add_speedups(row: dict[str, Any]) -> dict[str, Any]:
 
 def describe(row: Mapping[str, Any]) -> str:
     """One line of the table."""
-    line = f"{row['comparison']:<12}{row['model']:<10}"
+    line = f"{row['attack']:<12}{row['model']:<10}"
     if "note" in row:
         return f"{line}{row['note']}"
     ours = row["times"]["wbad_jax"]

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,9 +29,8 @@ def compare(
     comparisons: Sequence[Comparison],
     budgets: Budgets,
     seeds: int,
-) -> list[dict[str, Any]]:
-    """One row per model and attack, printed as they come."""
-    rows = []
+) -> Iterator[dict[str, Any]]:
+    """One row per model and attack."""
     for model in models:
         judge = jax.jit(problem.logits_fn(model))
         for comparison in comparisons:
@@ -45,10 +44,7 @@ def compare(
                 )
                 for library in libraries if library in workers
             }  # fmt: skip
-            rows.append(add_verdict(row, comparison))
-            total = len(models) * len(comparisons)
-            print(f"{len(rows)}/{total}  {describe(rows[-1])}", flush=True)
-    return rows
+            yield add_verdict(row, comparison)
 
 
 def _epsilon(model: str, comparison: Comparison) -> float | None:

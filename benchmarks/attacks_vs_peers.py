@@ -11,8 +11,9 @@ and CPU time of each library in turn, round after round; of PyTorch on one threa
 all and in both memory layouts, the best counts. "overhead": what an attack costs beside
 its gradients and forward passes, and to compile.
 
-Each part replaces its section of the results file and leaves the others. The ratios
-matter, not the milliseconds.
+Rows are written as they come and replace those of the same name, so that a part can be
+run in pieces, or again after it was stopped; with other settings it starts anew. The
+ratios matter, not the milliseconds.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import json
 import pathlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -47,7 +48,12 @@ from benchmarks.measure import describe_machine, refuse_unoptimised
 from benchmarks.worker import Worker, WorkerDied
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "attacks_vs_peers.json"
-PARTS = ("strength", "speed", "overhead")
+MODULES = {
+    "strength": attack_strength,
+    "speed": attack_speed,
+    "overhead": attack_overhead,
+}
+PARTS = tuple(MODULES)
 # Networks of the default size where time counts, smaller ones where many images do.
 WIDTHS = {"strength": (16, 32), "speed": (32, 64), "overhead": (32, 64)}
 _LIMIT_SECONDS = 6 * 3600.0
@@ -110,44 +116,43 @@ def start_workers(
     return workers
 
 
-def run_part(options: argparse.Namespace, part: str, libraries) -> list[dict[str, Any]]:
-    """The rows of a part."""
-    print(f"\n{part}", flush=True)
+def run_part(
+    options: argparse.Namespace, part: str, libraries: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The rows of a part, as they come."""
     settings = make_settings(options, part)
     path = train_networks(settings, options.workdir)
     problem, budgets = load_problem(path, settings), make_budgets(options)
     models = [model for model in MODELS if model in options.models.split(",")]
     if part == "overhead":
-        return run_overhead(options, problem, path, models, budgets)
+        yield from run_overhead(options, problem, path, models, budgets)
+        return
     with contextlib.ExitStack() as stack:
         workers = start_workers(stack, libraries, path, settings)
         if part == "strength":
             comparisons = choose_comparisons(options.attacks)
-            return attack_strength.compare(
+            yield from attack_strength.compare(
                 problem, workers, models, comparisons, budgets, options.seeds
             )
+            return
         races = attack_speed.choose_races(models, options.attacks)
         rows = {m: choose_rows(problem, m, options.batch) for m in models}
-        return attack_speed.run_races(races, workers, budgets, rows, options.rounds)
+        yield from attack_speed.run_races(races, workers, budgets, rows, options.rounds)
 
 
-def run_overhead(options, problem, path, models, budgets) -> list[dict[str, Any]]:
+def run_overhead(options, problem, path, models, budgets) -> Iterator[dict[str, Any]]:
     """One row per attack and model; each in a process that compiled nothing before."""
-    rows = []
     for model in models:
         chosen = choose_rows(problem, model, options.batch)
         for comparison in choose_comparisons(options.attacks):
             with Worker(
                 "benchmarks.attack_overhead", limit_seconds=_LIMIT_SECONDS
             ) as worker:
-                row = worker.ask(
+                yield worker.ask(
                     "measure", path=str(path), model=model, attack=comparison.name,
                     settings=dataclasses.asdict(problem.settings), rows=chosen,
                     budgets=dataclasses.asdict(budgets), rounds=options.rounds,
                 )  # fmt: skip
-            rows.append(row)
-            print(attack_overhead.describe(row), flush=True)
-    return rows
 
 
 def make_budgets(options: argparse.Namespace) -> Budgets:
@@ -156,14 +161,39 @@ def make_budgets(options: argparse.Namespace) -> Budgets:
     return Budgets(**{field.name: getattr(options, field.name) for field in fields})
 
 
-def save(path: pathlib.Path, part: str, section: dict[str, Any]) -> None:
-    """Puts a part into the results file, beside the others that are there."""
+def describe_settings(options: argparse.Namespace, part: str) -> dict[str, Any]:
+    """What the numbers of a part depend on."""
+    settings = {
+        "problem": dataclasses.asdict(make_settings(options, part)),
+        "budgets": dataclasses.asdict(make_budgets(options)),
+    }
+    if part == "strength":
+        return {**settings, "seeds": options.seeds}
+    return {**settings, "batch": options.batch, "rounds": options.rounds}
+
+
+def save(
+    path: pathlib.Path, part: str, settings: dict[str, Any], row: dict[str, Any]
+) -> None:
+    """Puts a row into its section of the results file.
+
+    Rows of the same section stay if their settings are the same, but for one of the
+    same name.
+    """
     report = json.loads(path.read_text()) if path.exists() else {}
-    report[part] = {"machine": describe_machine(), **section}
+    settings, row = json.loads(json.dumps([settings, row]))  # tuples become lists
+    section = report.get(part, {})
+    rows = section["rows"] if section.get("settings") == settings else []
+    rows = [other for other in rows if _name(other) != _name(row)] + [row]
+    machine = describe_machine()
+    report[part] = {"machine": machine, "settings": settings, "rows": rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = {name: report[name] for name in PARTS if name in report}
     path.write_text(json.dumps(ordered, indent=1) + "\n")
-    print(f"Written to {path}", flush=True)
+
+
+def _name(row: dict[str, Any]) -> list[Any]:
+    return [row.get(field) for field in ("model", "attack", "peers")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -178,17 +208,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         for part in parts:
-            rows = run_part(options, part, libraries)
-            section = {
-                "problem": dataclasses.asdict(make_settings(options, part)),
-                "budgets": dataclasses.asdict(make_budgets(options)),
-                "seeds": options.seeds, "batch": options.batch,
-                "rounds": options.rounds, "rows": rows,
-            }  # fmt: skip
-            save(options.output, part, section)
+            print(f"\n{part}", flush=True)
+            settings = describe_settings(options, part)
+            for row in run_part(options, part, libraries):
+                print(MODULES[part].describe(row), flush=True)
+                save(options.output, part, settings, row)
     except WorkerDied as error:
         print(error, file=sys.stderr)
         return 1
+    print(f"\nWritten to {options.output}")
     return 0
 
 

@@ -186,17 +186,18 @@ def test_models_that_couple_images_or_draw_are_refused(key):
             suite(weights, key, images, labels, epsilon=0.1)
 
 
-def test_restarts_draw_afresh_and_surrogates_are_followed_once(key):
+def test_attacks_of_one_kind_share_a_program_but_not_their_draws(key):
     weights, images, labels = make_problem(21)
-    names = ("one", "two")
-    again = attacks.AutoAttack(attacks=tuple((name, APGD) for name in names))
-    suite = attacks.CompiledSuite(half_masked, again, batch_size=8)
-    result = suite(weights, key, images, labels, epsilon=0.03, progress=False)
+    draw = attacks.RandomNoise(num_samples=1, draw="extreme")
+    twice = attacks.AutoAttack(attacks=(("one", draw), ("two", draw)))
+    suite = attacks.CompiledSuite(network, twice, batch_size=8)
+    result = suite(weights, key, images, labels, epsilon=0.2, progress=False)
     assert len(suite._steps) == 1
-    assert set(result.broken_by) == {"", *names}
-    assert again.follows_surrogates("two")
-    binary = attacks.AutoAttack()
-    assert [name for name in binary.suite(2) if binary.follows_surrogates(name)] == [
-        "apgd",
-        "subband",
-    ]
+    assert set(result.broken_by) == {"", "one", "two"}
+
+
+def test_of_the_binary_suite_two_attacks_follow_surrogates():
+    suite = attacks.AutoAttack()
+    names = [name for name in suite.suite(2) if suite.follows_surrogates(name)]
+    assert names == ["apgd", "subband"]
+    assert attacks.AutoAttack(attacks=SHORT).follows_surrogates("square")

@@ -98,9 +98,11 @@ def test_the_most_harmful_draw_is_kept(network_problem, key):
     keys = jax.random.split(key, BATCH)
 
     def corner(index):
-        fold_in = jax.vmap(lambda one: jax.random.fold_in(one, index))
-        noise = attacks.sample(fold_in(keys), images, "linf", 0.1)
-        return images + 0.1 * jnp.sign(noise)
+        signs = []
+        for one in keys:  # Bit for bit, from the lowest.
+            word = jax.random.bits(jax.random.fold_in(one, index), (1,), jnp.uint32)
+            signs.append([2 * (int(word[0]) >> i & 1) - 1 for i in range(20)])
+        return images + 0.1 * jnp.asarray(signs, jnp.float32).reshape(images.shape)
 
     seen = [attacks.margin(network(weights[0], corner(i)), labels) for i in range(7)]
     attack = attacks.RandomNoise(num_samples=7, draw="extreme")

@@ -174,7 +174,7 @@ def test_attacks_are_chosen_by_name():
     assert names == ["pgd l2", "apgd l2", "cw l2"]
     assert len(attack_budgets.choose_comparisons("")) == len(attack_budgets.COMPARISONS)
     known = {c.name for c in attack_budgets.COMPARISONS}
-    assert {race.comparison for race in attack_speed.RACES} <= known
+    assert {race.attack for race in attack_speed.RACES} <= known
 
 
 @pytest.mark.fast
@@ -188,15 +188,24 @@ def test_missing_libraries_are_named_with_the_extra_to_install(monkeypatch):
 
 
 @pytest.mark.fast
-def test_a_part_leaves_the_others_in_the_file(tmp_path, capsys):
+def test_rows_of_the_same_name_are_replaced_and_others_stay(tmp_path):
     path = tmp_path / "results.json"
-    for part, rows in (("speed", [1]), ("strength", [2]), ("speed", [3])):
-        attacks_vs_peers.save(path, part, {"rows": rows})
-    report = json.loads(path.read_text())
+
+    def save(part, settings, attack, value):
+        row = {"attack": attack, "model": "mlp", "peers": ("art",), "value": value}
+        attacks_vs_peers.save(path, part, {"widths": settings}, row)
+        return json.loads(path.read_text())
+
+    save("speed", (8, 16), "pgd linf", 1)
+    save("strength", (8, 16), "pgd linf", 2)
+    save("speed", (8, 16), "apgd linf", 3)
+    report = save("speed", (8, 16), "pgd linf", 4)
     assert list(report) == ["strength", "speed"]
-    assert report["strength"]["rows"] == [2]
-    assert report["speed"]["rows"] == [3]
+    assert [row["value"] for row in report["speed"]["rows"]] == [3, 4]
     assert "jax" in report["speed"]["machine"]["versions"]
+    report = save("speed", (16, 32), "apgd linf", 5)
+    assert [row["value"] for row in report["speed"]["rows"]] == [5]
+    assert [row["value"] for row in report["strength"]["rows"]] == [2]
 
 
 @pytest.mark.fast

@@ -102,3 +102,67 @@ def test_no_patient_is_of_a_cohort():
 
 def test_it_says_what_it_is_not():
     assert "research software only, not a diagnostic device" in TEXT
+
+
+FRONTAL = json.loads(
+    (DOCS / "images" / "inverse_frontal.json").read_text(encoding="utf-8")
+)
+
+
+def fit_cells(found):
+    def quartiles(name, digits):
+        low, middle, high = found[name]
+        return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+    return [
+        str(found["fitted"]),
+        quartiles("picture_sd_celsius", 2),
+        quartiles("residual_rms_celsius", 2),
+        quartiles("inner_residual_rms_celsius", 2),
+        quartiles("reduced_chi_square", 1),
+        f"{100 * found['converged']:.0f}",
+    ]
+
+
+def test_residuals_of_frontal_pictures_are_what_was_measured():
+    quoted = {row[0]: row[1:] for row in rows("Real frontal thermograms")}
+    simulated = FRONTAL["simulated"]
+    measured = {
+        "real, fitted template": FRONTAL["real"],
+        "simulated, fitted template": simulated["fitted_template"],
+        "simulated, own shape, no vessels": simulated["own_shape_no_vessels"],
+        "simulated, own shape and vessels": simulated["own_template"],
+    }
+    assert quoted == {name: fit_cells(found) for name, found in measured.items()}
+
+
+def test_the_text_on_frontal_pictures_quotes_what_was_measured():
+    real, simulated = FRONTAL["real"], FRONTAL["simulated"]
+    for phrase in (
+        f"Measured on {real['images']} of 162 frontal matrices",
+        f"healthy pictures of {simulated['images']} simulated patients",
+        f"fitted in {100 * real['template_fits']:.0f} % of the real pictures",
+        f"and {100 * simulated['template_fits']:.0f} % of the simulated ones",
+        f"agreement was {100 * real['agreement'][1]:.1f} % in the real ones",
+        "No tumour is looked for",
+    ):
+        assert phrase in TEXT, phrase
+
+
+def test_claims_on_frontal_pictures_hold_of_what_was_measured():
+    real, simulated = FRONTAL["real"], FRONTAL["simulated"]
+    middle = [
+        simulated[name]["residual_rms_celsius"][1]
+        for name in ("own_template", "own_shape_no_vessels", "fitted_template")
+    ]
+    assert middle == sorted(middle)
+    assert real["residual_rms_celsius"][1] > middle[-1]
+    spread = real["picture_sd_celsius"][1]
+    assert real["residual_rms_celsius"][1] == pytest.approx(spread, rel=0.15)
+
+
+def test_nothing_of_a_single_real_picture_is_recorded():
+    real = FRONTAL["real"]
+    assert real["images"] >= 30
+    for name, value in real.items():
+        assert len(value) == 3 if isinstance(value, list) else value >= 0, name

@@ -106,6 +106,7 @@ class CoarseSearch:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
+        images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         batch, height, width, channels = images.shape
         grid = _grid(height, width, channels, self.block)

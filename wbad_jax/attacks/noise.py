@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from wbad_jax.attacks import threat_models, validation
 from wbad_jax.attacks.result import (
@@ -80,6 +81,7 @@ class RandomNoise:
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
         )  # fmt: skip
+        images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
         keys = key if key.ndim else jax.random.split(key, images.shape[0])
 
@@ -99,11 +101,13 @@ class RandomNoise:
         return finish(logits_fn, images, best.images, labels, **ball)
 
     def _noise(self, keys: Key, images: Images, epsilon, mask) -> Images:
-        noise = threat_models.sample(keys, images, self.norm, epsilon, mask=mask)
         radius = threat_models.per_example(epsilon, images)
-        if self.draw == "extreme":
-            return noise if self.norm == "l2" else radius * jnp.sign(noise)
         if self.norm == "linf":
+            bits = 1 if self.draw == "extreme" else 16
+            noise = _symmetric(keys, images[0].size, bits).reshape(images.shape)
+            return radius * (jnp.sign(noise) if self.draw == "extreme" else noise)
+        noise = threat_models.sample(keys, images, "l2", epsilon, mask=mask)
+        if self.draw == "extreme":
             return noise
         # The volume inside a radius grows with that power of it.
         open_pixels = jnp.ones_like(images) if mask is None else mask != 0
@@ -111,3 +115,16 @@ class RandomNoise:
         power = jnp.maximum(jnp.sum(open_pixels, axis=(1, 2, 3)), 1)
         share = jax.vmap(lambda one: jax.random.uniform(jax.random.fold_in(one, 0)))
         return threat_models.per_example(share(keys) ** (1 / power), images) * noise
+
+
+def _symmetric(keys: Key, size: int, bits: int) -> Array:
+    """Draws `[batch, size]` numbers, `2^bits` equidistant ones inside [-1, 1].
+
+    Every random word serves several pixels: drawing words is what noise costs.
+    """
+    number = -(-size * bits // 32)
+    words = jax.vmap(lambda key: jax.random.bits(key, (number,), jnp.uint32))(keys)
+    shifts = jnp.arange(0, 32, bits, dtype=jnp.uint32)
+    digits = (words[:, None] >> shifts[:, None]) & jnp.uint32(2**bits - 1)
+    digits = digits.reshape(len(words), -1)[:, :size].astype(jnp.float32)
+    return (2 * digits + 1) / 2**bits - 1

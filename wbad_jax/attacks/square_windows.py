@@ -49,24 +49,24 @@ class Grid:
         return jnp.repeat(values, self.block, axis=2)[:, :, : self.width]
 
 
-def side_schedule(
-    grid: Grid, num_queries: int, p_init: float, *, rescale: bool, odd: bool
-) -> np.ndarray:
-    """Side of the window at each query, in blocks, `[num_queries]`.
+def window_shares(num_queries: int, p_init: float, *, rescale: bool) -> np.ndarray:
+    """Share of the image that the window covers at each query, `[num_queries]`.
 
     Args:
-        grid: The image.
         num_queries: Length of the run.
-        p_init: Share of the image in the first window.
+        p_init: Share of the first window.
         rescale: Whether the schedule, written for 10,000 queries, is rescaled to the
             run's length.
-        odd: Whether sides are odd and, if they fit, at least 3.
     """
     query = np.arange(num_queries)
     if rescale:
         query = query * 10_000 // num_queries
-    share = p_init / 2.0 ** (query[:, None] > _HALVINGS).sum(axis=1)
-    side = np.maximum(np.rint(np.sqrt(share * grid.rows * grid.cols)), 1).astype(int)
+    return p_init / 2.0 ** (query[:, None] > _HALVINGS).sum(axis=1)
+
+
+def window_sides(shares: np.ndarray, grid: Grid, *, odd: bool) -> np.ndarray:
+    """Sides of windows in blocks; at choice odd and, if that fits, at least 3."""
+    side = np.maximum(np.rint(np.sqrt(shares * grid.rows * grid.cols)), 1).astype(int)
     fits = min(grid.rows, grid.cols)
     if not odd:
         return np.minimum(side, fits)

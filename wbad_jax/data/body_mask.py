@@ -139,7 +139,8 @@ def find_marker(
             if not areas_mm2[0] <= areas[part] <= areas_mm2[1]:
                 continue
             plate = parts == part
-            edge = plate & (ndimage.distance_transform_edt(plate) <= 1)
+            inner = np.asarray(ndimage.binary_erosion(plate), bool)
+            edge = plate & ~inner
             row, column = ndimage.center_of_mass(plate)
             near = row > height / 3 and abs(column / width - 0.5) < 0.2
             if near and np.median(slope[edge]) > _PLATE_SLOPE:
