@@ -78,7 +78,7 @@ ATTACKS = {
         norm="l2", num_steps=4, level=1, unit="deviation"
     ),
     "threshold_crossing": attacks.ThresholdCrossing(
-        thresholds=0.1, level=1, crossing_steps=4, inner=attacks.PGD(num_steps=4)
+        thresholds=0.1, level=1, rounds=4, inner=attacks.PGD(num_steps=4)
     ),
     "threshold_estimator": attacks.ThresholdEstimatorAttack(
         inner=attacks.PGD(norm="l2", num_steps=4)

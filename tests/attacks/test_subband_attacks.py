@@ -214,6 +214,15 @@ def test_the_pixel_range_cuts_pixels_and_leaves_the_rest_of_the_band(key):
     np.testing.assert_allclose(change, EPSILON, atol=1e-6)
 
 
+def test_a_block_goes_no_further_than_helps_once_a_pixel_is_at_its_end(key):
+    """One pixel gains ten times what the 15 others of its block lose together."""
+    images = jnp.full((1, 4, 4, 1), 0.5).at[0, 1, 2].set(0.99)
+    weights = jnp.full((4, 4, 1), -0.1).at[1, 2].set(10.0)
+    result = run(attacks.SubbandPGD(), weights, key, images, jnp.zeros(1, int))
+    gain = linear(weights, result.adversarial) - linear(weights, images)
+    np.testing.assert_allclose(gain[:, 1] * 2, 0.01 * (10 - 1.5), rtol=0.1)
+
+
 @pytest.mark.parametrize("scale", [1e-5, 1e5])
 @pytest.mark.parametrize(
     "attack",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wbad_jax.attacks import threat_models, validation
-from wbad_jax.attacks.confined import ConfinedPGD, Confinement, shrink
+from wbad_jax.attacks.confined import ConfinedPGD, Confinement
 from wbad_jax.attacks.subband_transform import Band, Coefficients, SubbandTransform
 from wbad_jax.types import Images
 
@@ -22,8 +22,8 @@ class CoefficientPGD(ConfinedPGD):
 
     With norm "linf" no coefficient of a band moves by more than the band's budget; with
     "l2" the length of all of them is at most that. The image ball holds besides. Steps
-    are taken in coefficients, in proportion to the budgets: a band with little to spend
-    moves slowly.
+    are taken in coefficients, in proportion to the budgets and, with "linf", to what
+    spending them gains.
 
     Budgets are met where `SubbandPGD` says that bands are; elsewhere coefficients near
     the border may exceed theirs.
@@ -72,8 +72,8 @@ class CoefficientPGD(ConfinedPGD):
     ) -> Confinement:
         transform = self._transform
         limits = self.limits(images, epsilon)
-        scale, within = (
-            (_signs, _clipped) if self.norm == "linf" else (_unit_length, _shortened)
+        steps, within = (
+            (_steps_by_gain, _clipped) if self.norm == "linf" else (_steps, _shortened)
         )
 
         def nearest(perturbation):
@@ -83,10 +83,11 @@ class CoefficientPGD(ConfinedPGD):
 
         def direction(gradient):
             clean = jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30)
-            inner = transform.synthesis_transpose(clean)
-            step = jax.tree.map(lambda g, limit: limit * scale(g), inner, limits)
+            size = jnp.max(jnp.abs(clean), axis=_PIXELS, keepdims=True)
+            unit = clean / jnp.where(size > 0, size, 1)
+            step = steps(transform.synthesis_transpose(unit), limits)
             step = transform.synthesize(step, images.shape)
-            return shrink(step, self.norm, epsilon)
+            return threat_models.project(step, self.norm, epsilon)
 
         return Confinement(direction, nearest)
 
@@ -123,12 +124,29 @@ def _deviation(band: Array, norm: threat_models.Norm) -> Array:
     return jnp.sqrt(jnp.mean(centred**2, axis=(-3, -2), keepdims=True))
 
 
-def _signs(band: Array) -> Array:
-    return jnp.sign(band)
+def _steps_by_gain(gradient: Coefficients, limits: Coefficients) -> Coefficients:
+    """All of a budget where that gains more than the mean, else a part.
+
+    Full steps everywhere would give bands of little gain as much of the pixel ball as
+    those that matter.
+    """
+    gains = jax.tree.map(jnp.multiply, gradient, limits)
+    bands = jax.tree.leaves(gains)
+    total = sum(jnp.sum(jnp.abs(gain), _PIXELS, keepdims=True) for gain in bands)
+    mean = total / sum(gain[0].size for gain in bands)
+    mean = jnp.where(mean > 0, mean, 1)
+    return jax.tree.map(
+        lambda gain, limit: limit * jnp.clip(gain / mean, -1, 1), gains, limits
+    )
 
 
-def _unit_length(band: Array) -> Array:
-    return threat_models.steepest_ascent(band, "l2")
+def _steps(gradient: Coefficients, limits: Coefficients) -> Coefficients:
+    """In every band a step of the length of its budget."""
+    return jax.tree.map(
+        lambda g, limit: limit * threat_models.steepest_ascent(g, "l2"),
+        gradient,
+        limits,
+    )
 
 
 def _clipped(band: Array, limit: Array) -> Array:

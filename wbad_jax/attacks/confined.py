@@ -36,8 +36,8 @@ class Confinement(NamedTuple):
     """A convex set of perturbations that holds zero.
 
     Attributes:
-        direction: From a gradient to a perturbation of the set, at most as long as the
-            ball allows, along which the loss grows.
+        direction: From a gradient to a perturbation of the ball, in the set or close to
+            it, along which the loss grows.
         nearest: From any perturbation to one of the set, close to it.
     """
 
@@ -183,10 +183,10 @@ def _fit(perturbation: Images, nearest, norm, epsilon) -> Images:
             perturbation = nearest(clipped)
     else:
         perturbation = nearest(perturbation)
-    return shrink(perturbation, norm, epsilon)
+    return _shrink(perturbation, norm, epsilon)
 
 
-def shrink(
+def _shrink(
     perturbation: Images, norm: threat_models.Norm, epsilon: threat_models.Scalars
 ) -> Images:
     """Scales what lies outside the ball onto it; nothing is clipped."""

@@ -5,7 +5,6 @@ it would do if it were not. With hard shrinkage it would enter at full size.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from wbad_jax.attacks import losses, threat_models, validation
-from wbad_jax.attacks.ascent import make_oracle
+from wbad_jax.attacks.ascent import Ball, make_oracle
 from wbad_jax.attacks.dead_coefficients import (
     DETAILS,
     Thresholds,
@@ -22,6 +21,7 @@ from wbad_jax.attacks.dead_coefficients import (
     reach_of,
     reachable,
 )
+from wbad_jax.attacks.lifting import Lifting
 from wbad_jax.attacks.pgd import PGD
 from wbad_jax.attacks.result import AttackResult, StartedAttack
 from wbad_jax.attacks.subband_transform import Details, SubbandTransform
@@ -32,8 +32,6 @@ ThresholdsFn = Callable[[Images], Thresholds]
 # Where gradients are looked up, coefficients are twice as large as the threshold: the
 # noise level, and thresholds with it, may rise along.
 _LIFT = 2.0
-# Targets lie beyond the threshold by this share of it.
-_OVERSHOOT = 0.02
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,10 +40,9 @@ class ThresholdCrossing:
 
     For every dead coefficient that the ball could lift over its threshold, a gradient
     says which side raises the loss: that of the attacked model at the image with these
-    coefficients lifted, in or out of the ball, and that of each surrogate. Many cannot
-    be lifted together, so a convex shortfall is reduced: the distance of each
-    coefficient from that side's threshold, weighted by its gradient, zero once crossed.
-    The perturbations found, one for each gradient, are the starts of the inner attack.
+    coefficients lifted, in or out of the ball, and that of each surrogate. Not all can
+    be lifted together; pixels turn to those that gain most and can, see `lifting`. The
+    images found, one for each gradient, are the starts of the inner attack.
 
     Attributes:
         thresholds: Of the denoiser, in pixel units: a number, or a function of images
@@ -55,7 +52,7 @@ class ThresholdCrossing:
         wavelet: That of the denoiser.
         mode: Boundary mode of the denoiser.
         level: Levels of the denoiser.
-        crossing_steps: Steps that reduce the shortfall; they need no model.
+        rounds: How often the choice of coefficients is revised, without the model.
         inner: The attack that climbs from the starts, in its own norm.
     """
 
@@ -63,12 +60,13 @@ class ThresholdCrossing:
     wavelet: str = "haar"
     mode: str = "symmetric"
     level: int = 2
-    crossing_steps: int = 40
+    rounds: int = 20
     inner: StartedAttack = PGD()
 
     def __post_init__(self):
         _ = self._transform
-        validation.check_at_least("crossing_steps", self.crossing_steps, 1)
+        validation.check_at_least("rounds", self.rounds, 1)
+        validation.check_choice("norm", self.norm, ("l2", "linf"))
         if not callable(self.thresholds):
             validation.check_at_least("thresholds", self.thresholds, 0)
 
@@ -118,15 +116,17 @@ class ThresholdCrossing:
             norm=self.norm,
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
-        ball = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
+        ball = Ball(images, self.norm, epsilon, bounds, mask)
         starts = []
         for model in (logits_fn, *(surrogates or {}).values()):
             oracle = make_oracle(model, model, labels, losses.margin_loss)
             guide = self._guide(oracle, images, epsilon)
-            starts.append(self._cross(images, guide, ball))
+            lifting = Lifting(self._transform, self._levels, ball, guide)
+            starts.append(lifting.lifted(self.rounds))
         return self.inner(
             logits_fn, key, images, labels,
-            starts=jnp.stack(starts), surrogates=surrogates, **ball,
+            epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            starts=jnp.stack(starts),
         )  # fmt: skip
 
     def _levels(self, images: Images) -> list[tuple[Array, Array, Array]]:
@@ -155,80 +155,3 @@ class ThresholdCrossing:
             guide[DETAILS],
             details,
         )
-
-    def _cross(self, images: Images, guide, ball) -> Images:
-        """The image within the ball of least shortfall."""
-        transform, epsilon = self._transform, ball["epsilon"]
-        clean = transform.analyze(images)[DETAILS]
-        reach = reach_of(transform, images, self.norm, epsilon)
-        radius = threat_models.per_example(epsilon, images)
-
-        def wanted_of(g, w, threshold, reach):
-            return reachable(jnp.sign(g) * w, threshold, reach)
-
-        levels = self._levels(images)
-        wanted = map_bands(wanted_of, guide, clean, levels, reach)
-        if self.norm == "l2":
-            wanted = _affordable(wanted, guide, clean, levels, epsilon)
-
-        def pull(g, w, wanted, threshold):
-            below = jnp.sign(g) * w <= (1 + _OVERSHOOT) * threshold
-            return jnp.where(wanted & below, g, 0)
-
-        def step(index, current):
-            approx, *details = transform.analyze(current)
-            levels = self._levels(current)
-            pulls = map_bands(pull, guide, details, wanted, levels)
-            pulls = [jnp.zeros_like(approx), *pulls]
-            direction = threat_models.steepest_ascent(
-                transform.analysis_transpose(pulls, images),
-                self.norm,
-                mask=ball["mask"],
-            )
-            # Linearly decreasing steps settle where constant ones would oscillate.
-            length = 1 - index / self.crossing_steps
-            moved = (current - images) + length * radius * direction
-            return threat_models.move(images, moved, self.norm, **ball)
-
-        return jax.lax.fori_loop(0, self.crossing_steps, step, images)
-
-
-def _affordable(wanted, guide, clean, levels, epsilon) -> list[Details]:
-    """Those wanted that a L2 ball can lift together, by gain for the squared length.
-
-    A Linf ball bounds each pixel, so that choices in different places are free of each
-    other. Here they share one budget, and a shortfall of all would be spread so thin
-    that next to none is crossed.
-    """
-
-    def cost_of(wanted, g, w, threshold):
-        lack = (1 + _OVERSHOOT) * threshold - jnp.sign(g) * w
-        return jnp.where(wanted, lack**2, 0)
-
-    def ratio_of(cost, g, threshold):
-        return jnp.where(cost > 0, jnp.abs(g) * threshold / cost, 0)
-
-    costs = map_bands(cost_of, wanted, guide, clean, levels)
-    ratios = map_bands(ratio_of, costs, guide, levels)
-    leaves = list(zip(jax.tree.leaves(ratios), jax.tree.leaves(costs), strict=True))
-    axes = (1, 2, 3)
-    tops = [jnp.max(ratio, axes, keepdims=True) for ratio, _ in leaves]
-    highest = functools.reduce(jnp.maximum, tops)
-    budget = jnp.square(threat_models.per_example(epsilon, highest))
-
-    def halve(_, ends):
-        low, high = ends
-        cut = highest * jnp.exp2((low + high) / 2)
-        total = sum(
-            jnp.sum(jnp.where(ratio >= cut, cost, 0), axes, keepdims=True)
-            for ratio, cost in leaves
-        )
-        fits = total <= budget
-        middle = (low + high) / 2
-        return jnp.where(fits, low, middle), jnp.where(fits, middle, high)
-
-    # Logarithms: ratios differ by orders of magnitude.
-    ends = (jnp.full_like(highest, -60.0), jnp.zeros_like(highest))
-    _, high = jax.lax.fori_loop(0, 30, halve, ends)
-    cut = highest * jnp.exp2(high)
-    return map_bands(lambda w, ratio: w & (ratio >= cut), wanted, ratios)
