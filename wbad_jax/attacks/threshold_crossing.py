@@ -44,6 +44,10 @@ class ThresholdCrossing:
     be lifted together; pixels turn to those that gain most and can, see `lifting`. The
     images found, one for each gradient, are the starts of the inner attack.
 
+    Where thresholds follow a noise level estimated from the image, lifting many fine
+    coefficients raises them; on images of little but noise nothing then crosses, and
+    `ThresholdEstimatorAttack`, which lowers them first, is the stronger one.
+
     Attributes:
         thresholds: Of the denoiser, in pixel units: a number, or a function of images
             that returns, for each level, coarsest first, three arrays broadcastable to
