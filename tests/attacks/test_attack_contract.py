@@ -120,6 +120,8 @@ def make_problem(shape="grey_2_classes"):
     weights = {
         "hidden": jnp.asarray(rng.normal(size=(size, 16)) / np.sqrt(size), jnp.float32),
         "output": jnp.asarray(rng.normal(size=(16, classes)), jnp.float32),
+        "scale": 1.0,  # Of the logits.
+        "shift": 0.0,
         "low": 0.0,  # Pixel values that the network sees as 0 and 1.
         "high": 1.0,
     }
@@ -130,7 +132,8 @@ def make_problem(shape="grey_2_classes"):
 def network(weights, images):
     unit = (images - weights["low"]) / (weights["high"] - weights["low"])
     flat = unit.reshape(images.shape[0], -1)
-    return jnp.tanh(8 * (flat - 0.5) @ weights["hidden"]) @ weights["output"]
+    logits = jnp.tanh(8 * (flat - 0.5) @ weights["hidden"]) @ weights["output"]
+    return weights["scale"] * logits + weights["shift"]
 
 
 def predict(weights, images):
@@ -335,6 +338,24 @@ def test_a_misclassified_image_stays_a_success(name, key):
     assert np.all(result.success)
     clean = attacks.margin(network(weights, images), 1 - labels)
     assert np.all(result.margin <= clean + 1e-6)
+
+
+@each_attack
+def test_scaled_and_shifted_logits_are_attacked_alike(name, key):
+    if getattr(ATTACKS[name], "loss", "margin") == "cross_entropy":
+        pytest.skip("cross-entropy has no gradient on a confident model")
+    if isinstance(ATTACKS[name], attacks.CarliniWagnerL2):
+        pytest.skip("its constant is in units of the logits")
+    weights, images, labels = make_problem()
+    epsilon = {"linf": 0.05, "l2": 0.2, "l1": 0.8}[ATTACKS[name].norm]
+    successes = [
+        run(ATTACKS[name], weights | change, key, images, labels, epsilon).success
+        for change in (
+            {}, {"scale": 1e3}, {"scale": 1e5}, {"shift": 20.0}, {"shift": -20.0},
+        )
+    ]  # fmt: skip
+    for success in successes[1:]:
+        np.testing.assert_array_equal(success, successes[0])
 
 
 @each_attack
