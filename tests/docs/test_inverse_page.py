@@ -156,7 +156,13 @@ def test_claims_on_frontal_pictures_hold_of_what_was_measured():
         for name in ("own_template", "own_shape_no_vessels", "fitted_template")
     ]
     assert middle == sorted(middle)
+    # Missing vessels nearly double the residual, a foreign shape adds little.
+    assert 1.6 < middle[1] / middle[0] < 2
+    assert middle[2] / middle[1] < 1.15
     assert real["residual_rms_celsius"][1] > middle[-1]
+    assert real["converged"] < 0.5
+    chi_square = simulated["own_template"]["reduced_chi_square"][1]
+    assert f"the chi-square is {chi_square:.1f}, not 1" in TEXT
     spread = real["picture_sd_celsius"][1]
     assert real["residual_rms_celsius"][1] == pytest.approx(spread, rel=0.15)
 
