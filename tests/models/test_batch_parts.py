@@ -37,7 +37,7 @@ def test_parts_together_are_the_whole(classifier, key, monkeypatch):
 @pytest.mark.fast
 def test_each_core_of_one_cpu_has_a_part_but_no_part_is_tiny(monkeypatch):
     monkeypatch.setattr(batch_parts.os, "cpu_count", lambda: 4)
-    sizes = (1, 8, 15, 16, 31, 64, 1000)
+    sizes = (1, 16, 31, 32, 63, 64, 1000)
     assert [batch_parts.num_parts(size) for size in sizes] == [1, 1, 1, 2, 3, 4, 4]
     monkeypatch.setattr(batch_parts.os, "cpu_count", lambda: 96)
     assert batch_parts.num_parts(1000) == 8

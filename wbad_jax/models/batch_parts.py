@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from wbad_jax.types import Images, Logits
 
 # A part of fewer images would cost more than the other cores save.
-_SMALLEST_PART = 8
+_SMALLEST_PART = 16
 _MOST_PARTS = 8  # Each part is compiled by itself.
 
 
