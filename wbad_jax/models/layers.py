@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wbad_jax.models.strided_gradient import strided_input_gradient
+
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Standard deviation of a unit normal truncated to [-2, 2].
 _TRUNCATED_STD = 0.87962566103423978
@@ -56,16 +58,14 @@ def _backward(stride, residuals, cotangent):
     pads = jax.lax.padtype_to_pads(size, taps, (stride, stride), "SAME")
     before = [pad[0] for pad in pads]
     if stride > 1:
+        input_gradient = strided_input_gradient(cotangent, kernel, stride, size)
         cotangent = _insert_zeros(cotangent, stride)
+    else:
+        # Correlate with the kernel flipped in space, channels swapped.
+        flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+        pads = [(k - 1 - b, b) for k, b in zip(taps, before, strict=True)]
+        input_gradient = _convolve(cotangent, flipped, 1, pads)
     spread = cotangent.shape[1:3]
-
-    # Input gradient: correlate with the kernel flipped in space, channels swapped.
-    flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    input_pads = [
-        (k - 1 - b, n - g + b)
-        for k, b, n, g in zip(taps, before, size, spread, strict=True)
-    ]
-    input_gradient = _convolve(cotangent, flipped, 1, input_pads)
 
     # Kernel gradient: channels take the place of the batch and the batch is summed.
     kernel_pads = [
