@@ -187,11 +187,11 @@ def test_models_that_couple_images_or_draw_are_refused(key):
 
 
 def test_attacks_of_one_kind_share_a_program_but_not_their_draws(key):
-    weights, images, labels = make_problem(21)
+    weights, images, labels = make_problem(64)
     draw = attacks.RandomNoise(num_samples=1, draw="extreme")
     twice = attacks.AutoAttack(attacks=(("one", draw), ("two", draw)))
-    suite = attacks.CompiledSuite(network, twice, batch_size=8)
-    result = suite(weights, key, images, labels, epsilon=0.2, progress=False)
+    suite = attacks.CompiledSuite(network, twice, batch_size=32)
+    result = suite(weights, key, images, labels, epsilon=0.25, progress=False)
     assert len(suite._steps) == 1
     assert set(result.broken_by) == {"", "one", "two"}
 
