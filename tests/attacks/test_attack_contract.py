@@ -108,7 +108,18 @@ RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targete
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()
 
-each_attack = pytest.mark.parametrize("name", ATTACKS)
+# Close relatives of others, whose programs take long to compile.
+SLOW = (
+    "bim_l2", "coarse_l2", "coefficients_l2", "cw_confident", "fmn_l2", "mim_linf",
+    "noise_l2", "pgd_linf_random",
+)  # fmt: skip
+each_attack = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in ATTACKS
+    ],
+)
 each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
