@@ -150,7 +150,7 @@ class APGD:
 
     def _search(self, logits_fn, model, logits, labels, count, start_of, ball, best):
         """Climbs `count` times, and once for each target; returns the best point."""
-        targets = _largest_wrong(logits, labels, self.num_targets)
+        targets = losses.largest_wrong(logits, labels, self.num_targets)
         repeats = targets.shape[1] if self.loss in losses.TARGETED_LOSSES else 1
 
         def attempt(carry):
@@ -227,14 +227,6 @@ class APGD:
     def _keep(self, challenger: Candidate, best: Candidate) -> Candidate:
         kept = better(challenger, best)
         return select(best.success, best, kept) if self.stop_on_success else kept
-
-
-def _largest_wrong(logits, labels: Labels, number: int) -> Labels:
-    """The classes of the largest logits but the true one, `[batch, number]`."""
-    wrong = jnp.where(
-        jax.nn.one_hot(labels, logits.shape[-1], dtype=bool), -jnp.inf, logits
-    )
-    return jax.lax.top_k(wrong, min(number, logits.shape[-1] - 1))[1]
 
 
 def _advance(ball: Ball, state: _State) -> Images:

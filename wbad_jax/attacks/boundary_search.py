@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from wbad_jax.attacks import losses, threat_models, validation
+from wbad_jax.attacks.ascent import make_oracle
 from wbad_jax.attacks.minimal_norm import (
     Found,
     Problem,
@@ -107,15 +108,10 @@ def margin_oracle(
     The verdict is that of the attacked model, the gradient that of `model`'s negative
     margin.
     """
-
-    def total(images):
-        logits = model(images)
-        return jnp.sum(losses.margin_loss(logits, problem.labels)), logits
+    both = make_oracle(problem.logits_fn, model, problem.labels, losses.margin_loss)
 
     def oracle(images):
-        gradient, logits = jax.grad(total, has_aux=True)(images)
-        if model is not problem.logits_fn:
-            logits = problem.logits_fn(images)
+        logits, gradient = both(images)
         verdict = judge(images, logits, problem.labels)
         return verdict, usable_gradient(problem, gradient)
 

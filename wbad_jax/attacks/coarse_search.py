@@ -26,6 +26,7 @@ from wbad_jax.attacks.result import (
     judge,
     judge_clean,
     select,
+    unbroken,
 )
 from wbad_jax.attacks.square_windows import Grid
 from wbad_jax.types import Images, Key, Labels, LogitsFn
@@ -112,7 +113,7 @@ class CoarseSearch:
         grid = _grid(height, width, channels, self.block)
         moves = _Moves((grid.rows, grid.cols, channels))
         perturb = functools.partial(_perturb, images, grid, ball)
-        keys = key if key.ndim else jax.random.split(key, batch)
+        keys = threat_models.key_per_example(key, images)
 
         clean = judge_clean(images, logits_fn(images), labels)
         # From here on a candidate's `images` are its coefficients.
@@ -139,10 +140,6 @@ class CoarseSearch:
 
         draw = jax.vmap(functools.partial(jax.random.uniform, minval=-1.0))
 
-        def unbroken(carry):
-            index, current, *_ = carry
-            return (index < self.num_queries) & ~jnp.all(current.success)
-
         def step(carry):
             index, current, *proposal = carry
             current = query(current, *proposal)
@@ -154,7 +151,7 @@ class CoarseSearch:
 
         ones = jnp.ones_like(start.images)
         carry = (jnp.asarray(0), start, ones, perturb(ones))
-        return jax.lax.while_loop(unbroken, step, carry)[1]
+        return jax.lax.while_loop(unbroken(self.num_queries), step, carry)[1]
 
 
 class _Moves:

@@ -35,6 +35,7 @@ from wbad_jax.attacks.result import (
     finish,
     judge,
     select,
+    yielding,
 )
 from wbad_jax.types import Images, Key, Labels, LogitsFn, PerExample
 
@@ -136,7 +137,7 @@ class DetectorAwarePGD:
             view = functools.partial(
                 _look, logits_fn, model, score_fn, score_limit, labels, mask
             )
-            best = best or _challenged(view(images).verdict)
+            best = best or yielding(view(images).verdict)
             for scheme in self.schemes:
                 best = self._climb(view, scheme, key, ball, best)
         assert best is not None  # The attacked model itself is always in the loop.
@@ -205,12 +206,6 @@ def _root_of_pixels(ball: Ball) -> PerExample:
     allowed = jnp.ones((), bool) if ball.mask is None else jnp.asarray(ball.mask) != 0
     allowed = jnp.broadcast_to(allowed, ball.images.shape)
     return jnp.sqrt(jnp.sum(allowed, axis=(1, 2, 3)).astype(ball.images.dtype))
-
-
-def _challenged(clean: Candidate) -> Candidate:
-    """Lets any point replace a clean image that is not a success."""
-    margin = jnp.where(clean.success, clean.margin, jnp.inf)
-    return clean._replace(margin=margin)
 
 
 def _direction(seen: _View, scheme: str) -> Images:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from wbad_jax.attacks import threat_models, validation
+from wbad_jax.attacks import losses, threat_models, validation
 from wbad_jax.attacks.boundary_search import (
     boundary_distance,
     farthest,
@@ -221,10 +221,7 @@ def _target_groups(
         offsets = jnp.arange(1, num_classes)[None, :, None]
         return (problem.labels + offsets) % num_classes
     logits = jax.lax.stop_gradient(problem.logits_fn(problem.images))
-    right = jax.nn.one_hot(problem.labels, num_classes, dtype=bool)
-    count = min(num_targets, num_classes - 1)
-    targets = jax.lax.top_k(jnp.where(right, -jnp.inf, logits), count)[1]
-    return targets.T[:, None]
+    return losses.largest_wrong(logits, problem.labels, num_targets).T[:, None]
 
 
 def _start(problem: Problem, key: Key, restart: Array, found: Found) -> Images:

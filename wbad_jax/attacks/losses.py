@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
 
 from wbad_jax.types import Labels, Logits, PerExample
 
@@ -105,6 +105,21 @@ def targeted_ratio(logits: Logits, labels: Labels, targets: Labels) -> PerExampl
     ranked = _ranked(logits)
     spread = ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2
     return targeted_margin(logits, labels, targets) / (spread + _NO_SPREAD)
+
+
+def largest_wrong(
+    logits: Logits, labels: Labels, number: int
+) -> Int[Array, "batch number"]:
+    """Returns the classes of the largest logits but the true one, the largest first.
+
+    Args:
+        logits: `[batch, classes]`.
+        labels: `[batch]`, the true classes.
+        number: How many; as many as there are if that is fewer.
+    """
+    true_class = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    wrong = jnp.where(true_class, -jnp.inf, logits)
+    return jax.lax.top_k(wrong, min(number, logits.shape[-1] - 1))[1]
 
 
 def _check_classes(name: str, logits: Logits, fewest: int) -> None:

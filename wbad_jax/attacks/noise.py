@@ -83,7 +83,7 @@ class RandomNoise:
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}
-        keys = key if key.ndim else jax.random.split(key, images.shape[0])
+        keys = threat_models.key_per_example(key, images)
 
         def draw(index):
             fresh = threat_models.fold_in(keys, index)

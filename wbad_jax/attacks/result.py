@@ -4,7 +4,7 @@ Attacks compare points with `better` and end with `finish`, which brings the ima
 the threat model once more and judges them by a fresh forward pass.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import jax
@@ -15,6 +15,7 @@ from wbad_jax.attacks import losses, threat_models
 from wbad_jax.types import Images, Key, Labels, Logits, LogitsFn, PerExample
 
 T = TypeVar("T")
+Verdicts = TypeVar("Verdicts", "Candidate", "AttackResult")
 Starts = Float[Array, "starts batch height width channels"]
 
 
@@ -95,11 +96,29 @@ def judge(images: Images, logits: Logits, labels: Labels) -> Candidate:
 
 def judge_clean(images: Images, logits: Logits, labels: Labels) -> Candidate:
     """Like `judge`, but a correctly classified image loses to every other candidate."""
-    clean = judge(images, logits, labels)
-    return clean._replace(margin=jnp.where(clean.success, clean.margin, jnp.inf))
+    return yielding(judge(images, logits, labels))
 
 
-def better(challenger: Candidate, best: Candidate) -> Candidate:
+def yielding(candidate: Candidate) -> Candidate:
+    """The candidate, but where it is no success it loses to every other one."""
+    margin = jnp.where(candidate.success, candidate.margin, jnp.inf)
+    return candidate._replace(margin=margin)
+
+
+def unbroken(limit: int) -> Callable[[tuple], Array]:
+    """Whether a `while_loop` over (index, candidate, ...) goes on.
+
+    It ends with the limit, or when every example has a success.
+    """
+
+    def proceed(carry):
+        index, candidate, *_ = carry
+        return (index < limit) & ~jnp.all(candidate.success)
+
+    return proceed
+
+
+def better(challenger: Verdicts, best: Verdicts) -> Verdicts:
     """Takes, per example, the misclassified one, and of two such the lower margin."""
     return select(
         jnp.where(

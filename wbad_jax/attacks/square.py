@@ -28,6 +28,8 @@ from wbad_jax.attacks.result import (
     judge,
     judge_clean,
     select,
+    unbroken,
+    yielding,
 )
 from wbad_jax.attacks.square_moves import Draws, L2Moves, LinfMoves
 from wbad_jax.attacks.square_windows import Grid, window_shares
@@ -115,7 +117,7 @@ class Square:
         moves = (LinfMoves if self.norm == "linf" else L2Moves)(
             images, ball, grid, shares
         )
-        keys = key if key.ndim else jax.random.split(key, images.shape[0])
+        keys = threat_models.key_per_example(key, images)
 
         def evaluate(images):
             return judge(images, logits_fn(images), labels)
@@ -137,9 +139,7 @@ class Square:
             restart, best = carry
             fresh = threat_models.fold_in(keys, restart)
             # The start is accepted whatever its margin.
-            current = best._replace(
-                margin=jnp.where(best.success, best.margin, jnp.inf)
-            )
+            current = yielding(best)
             start = moves.start(_uniform(fresh, 0, moves.num_start_draws))
 
             def query(carry):
@@ -153,21 +153,11 @@ class Square:
                 return index + 1, current, proposal
 
             carry = (jnp.asarray(0), current, start)
-            current = jax.lax.while_loop(_unbroken(self.num_queries), query, carry)[1]
+            current = jax.lax.while_loop(unbroken(self.num_queries), query, carry)[1]
             return restart + 1, better(current, best)
 
         carry = (jnp.asarray(0), best)
-        return jax.lax.while_loop(_unbroken(self.restarts), run, carry)[1]
-
-
-def _unbroken(limit: int) -> Callable:
-    """Whether a loop goes on, from its index and its candidate."""
-
-    def proceed(carry):
-        index, candidate, *_ = carry
-        return (index < limit) & ~jnp.all(candidate.success)
-
-    return proceed
+        return jax.lax.while_loop(unbroken(self.restarts), run, carry)[1]
 
 
 def _uniform(keys: Key, index, number: int) -> Draws:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from wbad_jax.attacks.result import Attack, AttackResult, select
+from wbad_jax.attacks.result import Attack, AttackResult, better
 from wbad_jax.types import Images, Key, Labels, LogitsFn
 
 
@@ -40,12 +40,7 @@ def sweep(
 
     def at(smaller: AttackResult, epsilon):
         found = attack(logits_fn, key, images, labels, epsilon=epsilon, **options)
-        kept = jnp.where(
-            smaller.success == found.success,
-            smaller.margin < found.margin,
-            smaller.success,
-        )
-        best = select(kept, smaller, found)
+        best = better(smaller, found)
         return best, best
 
     images = jnp.asarray(images)

@@ -135,6 +135,11 @@ def fold_in(key: Key, data: int | Array) -> Key:
     return jax.vmap(derive)(key) if key.ndim else derive(key)
 
 
+def key_per_example(key: Key, images: Images) -> Key:
+    """Keys `[batch]`: the given ones, or one key split among the images."""
+    return key if key.ndim else jax.random.split(key, images.shape[0])
+
+
 def move(
     images: Images,
     perturbation: Images,
