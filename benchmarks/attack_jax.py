@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.attack_budgets import Budgets, Comparison
 from benchmarks.attack_problem import Problem
-from wbad_jax import attacks
+from wbad_jax import attacks, devices
 from wbad_jax.types import Images, Labels, Logits, LogitsFn, Params
 
 # From a seed to adversarial images, waiting until they are there.
@@ -58,6 +58,14 @@ def _mlp_target() -> Target:
         return jnp.tanh(flat @ params[0]) @ params[1]
 
     return Target(apply, params, images, jnp.argmax(apply(params, images), axis=-1))
+
+
+def on_all_devices(target: Target) -> Target:
+    """The same, with the images split among the devices."""
+    mesh = devices.data_mesh(len(target.images))
+    params = devices.replicate(target.params, mesh)
+    images, labels = devices.split((target.images, target.labels), mesh)
+    return Target(target.apply, params, images, labels)
 
 
 def own_attack(comparison: Comparison, budgets: Budgets) -> attacks.Attack | None:

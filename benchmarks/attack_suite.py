@@ -25,7 +25,7 @@ from experiments.evaluate_arms import backward_modes
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm
-from wbad_jax import attacks, evaluation, models
+from wbad_jax import attacks, devices, evaluation, models
 from wbad_jax.types import Params
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "attack_suite.json"
@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args(argv)
-    refuse_unoptimised()
+    if refuse_unoptimised():
+        return 2
+    devices.use_all_cores()
     config = load_config(options.workdir)
     dataset = cohort.load(config)
     (fold,) = cohort.make_folds(config, dataset)
@@ -95,6 +97,7 @@ def run(
     low, high = evaluation.wilson_interval(int(np.sum(~result.success)), len(labels))
     record = {
         "machine": describe_machine(),
+        "devices": jax.device_count(),
         "images": list(images.shape),
         "network": f"{arm.name}, {models.num_parameters(params)} parameters, "
         f"denoiser {arm.classifier.denoiser is not None}",

@@ -17,6 +17,7 @@ from benchmarks.attack_budgets import Budgets, Comparison
 from benchmarks.attack_problem import Problem, ProblemSettings, load_problem
 from benchmarks.measure import count_repeats, take_sample
 from benchmarks.worker import serve
+from wbad_jax.devices import use_all_cores
 
 
 class AttackServer:
@@ -47,7 +48,8 @@ class AttackServer:
 
         Returns:
             The names by which to run it: none where there is no such attack; several
-            in PyTorch if `timed`, one for each number of threads and memory layout.
+            of a peer if `timed`: in PyTorch one for each number of threads and memory
+            layout, in JAX on one device and on all.
         """
         assert self._problem is not None
         comparison["peers"] = tuple(comparison["peers"])
@@ -93,10 +95,18 @@ class AttackServer:
 def _jax_runs(library, problem, model, rows, timed, arguments):
     from benchmarks import attack_jax
 
-    del timed  # one way only
     target = attack_jax.make_target(problem, model, rows)
-    run = attack_jax.RUNS[library](target, *arguments)
-    return {} if run is None else {library: run}
+    layouts = {library: attack_jax.on_all_devices(target)}
+    if timed and library != "wbad_jax":
+        layouts = {
+            f"{library}, one device": target,
+            f"{library}, all": layouts[library],
+        }
+    runs = {
+        name: attack_jax.RUNS[library](there, *arguments)
+        for name, there in layouts.items()
+    }
+    return {name: run for name, run in runs.items() if run is not None}
 
 
 def _torch_runs(library, problem, model, rows, timed, arguments):
@@ -126,7 +136,10 @@ def main() -> None:
     """Serve one process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("process", choices=("jax", "torch"))
-    server = AttackServer(parser.parse_args().process)
+    process = parser.parse_args().process
+    if process == "jax":
+        use_all_cores()
+    server = AttackServer(process)
     requests = ("load", "prepare", "attack", "warm_up", "time")
     serve({name: getattr(server, name) for name in requests})
 

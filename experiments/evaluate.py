@@ -24,6 +24,7 @@ from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm
+from wbad_jax import devices
 from wbad_jax.types import Params
 
 
@@ -73,6 +74,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
+    devices.use_all_cores()
     workdir = pathlib.Path(required("workdir"))
     evaluate_run(required("config"), workdir)
 

@@ -23,7 +23,7 @@ from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import locked, record_config
 from experiments.train_arm import train_arm
-from wbad_jax import evaluation
+from wbad_jax import devices, evaluation
 from wbad_jax.evaluation import Outcome
 
 
@@ -117,6 +117,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
+    devices.use_all_cores()
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     train_and_evaluate(config, workdir)

@@ -13,7 +13,7 @@ import numpy as np
 from configs.default import Config
 from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, build, training_attacks
-from wbad_jax import attacks, training
+from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
 from wbad_jax.types import Batch, Params
@@ -55,11 +55,12 @@ def train_arm(
     if arm.loop is None:
         return params
     init = functools.partial(training.init_state, optimizer=arm.optimizer)
-    state = jax.jit(init)(params)
+    mesh = devices.data_mesh(config.training.batch_size)
+    state = devices.replicate(jax.jit(init)(params), mesh)
     with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
         latest = checkpoints.latest_step()
         if latest is not None:
-            state = checkpoints.restore(state)
+            state = devices.replicate(checkpoints.restore(state), mesh)
         if latest == arm.loop.num_steps:
             print(f"{run}: finished earlier, restored step {latest}.")
             return state.best_params
@@ -68,7 +69,7 @@ def train_arm(
         state = _run(
             arm, config, state, jax.random.fold_in(key, 1),
             train=train, validation=validation, budgets=budgets, workdir=workdir,
-            run=run, checkpoints=checkpoints, stop_requested=stop_requested,
+            run=run, checkpoints=checkpoints, stop_requested=stop_requested, mesh=mesh,
         )  # fmt: skip
     print(
         f"{run}: best validation {arm.loop.select_by} "
@@ -115,7 +116,7 @@ def parameters_sha256(params: Params) -> str:
 
 def _run(
     arm, config, state, key, *,
-    train, validation, budgets, workdir, run, checkpoints, stop_requested,
+    train, validation, budgets, workdir, run, checkpoints, stop_requested, mesh,
 ) -> TrainState:  # fmt: skip
     objective = training.mixture(
         arm.classifier.logits_fn,
@@ -129,16 +130,17 @@ def _run(
         ema_decay=config.training.ema_decay,
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
     )
+    draw = batch_sampler(
+        train,
+        config.training.batch_size,
+        config.seed,
+        random_flip=config.training.random_flip,
+    )
     with training.MetricLog(workdir, run, int(state.step)) as log:
         return training.run_training(
             state,
             train_step=train_step,
-            batch_at=batch_sampler(
-                train,
-                config.training.batch_size,
-                config.seed,
-                random_flip=config.training.random_flip,
-            ),
+            batch_at=lambda step: devices.split(draw(step), mesh),
             validate=_validator(arm, config, validation, budgets, key),
             key=key,
             budgets={norm: jnp.float32(size) for norm, size in budgets.items()},
@@ -180,7 +182,7 @@ def batch_sampler(
             flips = np.random.default_rng((seed, step)).random(size // each) < 0.5
             flips = np.repeat(flips, each)[:, None, None, None]
             images = np.where(flips, images[:, :, ::-1], images)
-        return Batch(*map(jnp.asarray, (images, dataset.labels[rows], weights)))
+        return Batch._make((images, dataset.labels[rows], weights))
 
     return batch_at
 
@@ -191,10 +193,14 @@ def _validator(arm, config, validation, budgets, key):
         attacks.PGD, "training.validation_pgd", config.training.validation_pgd
     )
     step = training.make_robust_eval_step(arm.classifier.logits_fn, attack)
+    mesh = devices.data_mesh()
     size = min(config.evaluation.batch_size, len(validation))
-    batches = list(examples_of(validation).batches(size))
+    size = devices.round_up(size, mesh)
+    # They stay on the devices: a validation set is small and used often.
+    batches = [devices.split(b, mesh) for b in examples_of(validation).batches(size)]
 
     def validate(params: Params) -> dict[str, float]:
+        params = devices.replicate(params, mesh)
         sums = np.zeros(2)
         for index, batch in enumerate(batches):
             batch_key = jax.random.fold_in(key, index)

@@ -8,14 +8,15 @@ import pytest
 MAY_IMPORT = {
     "types": set(),
     "stages": set(),
+    "devices": set(),
     "gradient_replacement": set(),
     "wavelets": {"types", "stages"},
     "denoise": {"types", "gradient_replacement", "wavelets"},
     "models": {"types", "wavelets", "denoise"},
     # Not models or denoise: an attack sees a function from images to logits.
-    "attacks": {"types", "gradient_replacement", "wavelets"},
+    "attacks": {"types", "devices", "gradient_replacement", "wavelets"},
     "training": {"types", "attacks"},
-    "evaluation": {"types", "attacks"},
+    "evaluation": {"types", "devices", "attacks"},
     "bioheat": {"types", "stages"},
     "data": {"types", "bioheat"},
 }

@@ -13,8 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
+from wbad_jax import devices
 from wbad_jax.attacks import losses, threat_models, validation
 from wbad_jax.attacks.autoattack import AutoAttack
 from wbad_jax.attacks.result import Attack, AttackResult
@@ -62,21 +64,25 @@ class CompiledSuite:
         *,
         batch_size: int,
         surrogates: Mapping[str, ApplyFn] | None = None,
+        mesh: Mesh | None = None,
     ):
         """Prepares a suite; nothing is compiled yet.
 
         Args:
             apply_fn: The attacked model.
             attack: Which attacks, and the norm.
-            batch_size: Examples a batch.
+            batch_size: Examples a batch, rounded up to a multiple of the devices.
             surrogates: More functions of the same parameters whose gradients may be
                 followed, such as other backward modes of a denoiser.
+            mesh: Devices to share a batch among, from `devices.data_mesh`; all of them
+                if None.
         """
         validation.check_at_least("batch_size", batch_size, 1)
+        self._mesh = mesh or devices.data_mesh()
         self._apply_fn = apply_fn
         self._surrogates = surrogates or {}
         self._attack = attack
-        self._batch_size = batch_size
+        self._batch_size = devices.round_up(batch_size, self._mesh)
         self._forward = jax.jit(apply_fn)
         self._steps: dict[tuple[Attack, bool], Callable] = {}
 
@@ -113,6 +119,7 @@ class CompiledSuite:
                 to the next.
         """
         images, labels = np.asarray(images), np.asarray(labels)
+        params = devices.replicate(params, self._mesh)
         n = len(labels)
         epsilon = np.broadcast_to(np.asarray(epsilon, np.float32), (n,))
         self._check(params, images, labels, epsilon, bounds, mask)
@@ -135,7 +142,7 @@ class CompiledSuite:
                 # Padding repeats an example; its result is not used.
                 padded = np.resize(rows, self._batch_size)
                 batch = {field: value[padded] for field, value in inputs.items()}
-                found = step(params, batch, bounds)
+                found = step(params, devices.split(batch, self._mesh), bounds)
                 _take_in(result, name, rows, jax.device_get(found))
             result.seconds[name] = time.perf_counter() - start
         return self._judged_again(params, result, labels)
@@ -164,7 +171,7 @@ class CompiledSuite:
         parts = []
         for first in range(0, len(images), self._batch_size):
             rows = np.arange(first, min(first + self._batch_size, len(images)))
-            batch = jnp.asarray(images[np.resize(rows, self._batch_size)])
+            batch = devices.split(images[np.resize(rows, self._batch_size)], self._mesh)
             parts.append(np.asarray(self._forward(params, batch))[: len(rows)])
         return np.concatenate(parts)
 
@@ -178,7 +185,8 @@ class CompiledSuite:
         )  # fmt: skip
         if not len(images):
             raise ValueError("images must hold at least one example, got none.")
-        batch = jnp.asarray(images[np.resize(np.arange(len(images)), self._batch_size)])
+        rows = np.resize(np.arange(len(images)), self._batch_size)
+        batch = devices.split(images[rows], self._mesh)
         validation.check_independent(logits_fn, batch)
         once, again = logits_fn(batch), logits_fn(batch)
         if not np.array_equal(once, again):

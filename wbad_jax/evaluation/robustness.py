@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float
 from tqdm import tqdm
 
+from wbad_jax import devices
 from wbad_jax.attacks import Attack
 from wbad_jax.types import Batch, Key, LogitsFn, Params
 
@@ -38,7 +40,9 @@ class Examples:
     patient_ids: np.ndarray
 
     def batches(self, size: int, images: np.ndarray | None = None):
-        """Yield `Batch`es of one shape; the last is padded with repeated examples.
+        """Yield `Batch`es of one shape, in host memory; the last is padded.
+
+        Padding repeats examples.
 
         Args:
             size: Examples a batch.
@@ -46,7 +50,7 @@ class Examples:
         """
         images = self.images if images is None else images
         for rows, weights in self._rows(size):
-            yield Batch(*map(jnp.asarray, (images[rows], self.labels[rows], weights)))
+            yield Batch._make((images[rows], self.labels[rows], weights))
 
     def keys(self, key: Key, size: int):
         """Yield, for each batch, one key an example: `fold_in(key, hash of its id)`.
@@ -100,18 +104,22 @@ class Evaluator:
         *,
         batch_size: int,
         surrogates_of: Mapping[str, Callable[[Params], LogitsFn]] | None = None,
+        mesh: Mesh | None = None,
     ):
         """Prepare an evaluator.
 
         Args:
             logits_fn_of: From parameters to the function under attack.
-            batch_size: Examples a batch.
+            batch_size: Examples a batch, rounded up to a multiple of the devices.
             surrogates_of: Further functions of the same parameters whose gradients
                 adaptive attacks may use, such as other backward modes of the denoiser.
+            mesh: Devices to share a batch among, from `devices.data_mesh`; all of them
+                if None.
         """
+        self._mesh = mesh or devices.data_mesh()
         self._logits_fn_of = logits_fn_of
         self._surrogates_of = surrogates_of or {}
-        self._batch_size = batch_size
+        self._batch_size = devices.round_up(batch_size, self._mesh)
         self._forward = jax.jit(
             lambda params, images: self._logits_fn_of(params)(images)
         )
@@ -121,8 +129,11 @@ class Evaluator:
         self, params: Params, examples: Examples, images: np.ndarray | None = None
     ) -> Float[np.ndarray, "n classes"]:
         """Logits of the examples, or of `images` in their place."""
-        batches = examples.batches(self._batch_size, images)
-        parts = [np.asarray(self._forward(params, batch.images)) for batch in batches]
+        params = devices.replicate(params, self._mesh)
+        parts = []
+        for batch in examples.batches(self._batch_size, images):
+            on_devices = devices.split(batch.images, self._mesh)
+            parts.append(np.asarray(self._forward(params, on_devices)))
         return np.concatenate(parts)[: len(examples.labels)]
 
     def attack(
@@ -149,12 +160,14 @@ class Evaluator:
         """
         step = self._attack_steps.setdefault(attack, self._make_step(attack))
         scale = self._margin_scale(params, examples)
+        params = devices.replicate(params, self._mesh)
         start = time.perf_counter()
         results = []
         count = -(-len(examples.labels) // self._batch_size)
         size = self._batch_size
         pairs = zip(examples.batches(size), examples.keys(key, size), strict=True)
         for batch, keys in tqdm(pairs, total=count, desc=description, leave=False):
+            batch, keys = devices.split((batch, keys), self._mesh)
             outputs = step(params, batch, keys, epsilon, scale)
             results.append(jax.device_get(outputs))
         n = len(examples.labels)
@@ -188,7 +201,7 @@ class Evaluator:
 
         return jax.jit(step)
 
-    def _margin_scale(self, params: Params, examples: Examples) -> jax.Array:
+    def _margin_scale(self, params: Params, examples: Examples) -> float:
         """Median distance of the two largest logits.
 
         Attacks see logits in this unit: decisions do not change, and confidences and
@@ -196,4 +209,4 @@ class Evaluator:
         """
         top = np.sort(self.logits(params, examples), axis=-1)[:, -2:]
         scale = float(np.median(top[:, 1] - top[:, 0]))
-        return jnp.asarray(scale if scale > 0 else 1.0, jnp.float32)
+        return scale if scale > 0 else 1.0

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from wbad_jax import denoise, wavelets
-from wbad_jax.models.batch_parts import in_parts
 from wbad_jax.models.cnn import ResidualCNN
 from wbad_jax.models.features import feature_images, num_features
 from wbad_jax.types import Images, Key, Logits, LogitsFn, Params
@@ -163,7 +162,7 @@ class Classifier:
         """
         # copy=True: modules built here never alias the caller's arrays.
         module = nnx.merge(self._structure, nnx.State(params), copy=True)
-        return in_parts(lambda part: module(part, backward=backward), images)
+        return module(images, backward=backward)
 
     def logits_fn(
         self, params: Params, *, backward: denoise.Backward = "exact"
