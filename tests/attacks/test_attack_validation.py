@@ -46,6 +46,7 @@ def no_batch(images):
         ({"epsilon": -0.5}, "epsilon must not be negative, got -0.5"),
         ({"epsilon": jnp.asarray([0.1, -0.25, 0.1])}, "got -0.25"),
         ({"epsilon": float("nan")}, "epsilon must not be negative, got nan"),
+        ({"epsilon": 1000.0}, "epsilon must be at most .*units of the pixels"),
         ({"epsilon": jnp.ones(2)}, r"epsilon must be a scalar .*got shape \(2,\)"),
         ({"bounds": (1.0, 0.0)}, "low < high"),
         ({"mask": jnp.ones((4, 4, 1))}, r"mask must broadcast .*\(4, 4, 1\)"),

@@ -85,6 +85,7 @@ def search(
     images, labels = validation.check_inputs(
         logits_fn, images, labels,
         epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+        norm=norm,
     )  # fmt: skip
     images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
     radius = jnp.asarray(jnp.inf if epsilon is None else epsilon, images.dtype)

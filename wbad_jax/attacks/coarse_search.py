@@ -106,6 +106,7 @@ class CoarseSearch:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         images, epsilon, bounds = jax.lax.stop_gradient((images, epsilon, bounds))
         ball = {"norm": self.norm, "epsilon": epsilon, "bounds": bounds, "mask": mask}

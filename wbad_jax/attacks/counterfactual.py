@@ -94,6 +94,7 @@ class TwinAttack:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         twins = jnp.asarray(twins, images.dtype)
         if twins.shape != images.shape:
@@ -175,6 +176,7 @@ class TemplateAttack:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         templates, places = _for_each(templates, places, images)
         ball = Ball(images, self.norm, epsilon, bounds, mask)

@@ -137,6 +137,7 @@ class SignedScore(PGD):
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         positive = (labels == self.positive).astype(labels.dtype)
         against_rest = self._against_rest(logits_fn)

@@ -129,6 +129,7 @@ class DetectorAwarePGD:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         _check_scores(score_fn, score_limit, images)
         ball = Ball(images, self.norm, epsilon, bounds, mask)

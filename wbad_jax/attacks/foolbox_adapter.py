@@ -75,8 +75,9 @@ def attack_with_foolbox(
         ValueError: If an argument breaks the rules above.
     """
     images, labels = validation.check_inputs(
-        logits_fn, images, labels, epsilon=epsilon, bounds=bounds, mask=None
-    )
+        logits_fn, images, labels,
+        epsilon=epsilon, bounds=bounds, mask=None, norm=norm,
+    )  # fmt: skip
     if np.ndim(epsilon if epsilon is not None else 0.0):
         raise ValueError(f"epsilon must be a number for Foolbox, got {epsilon}.")
     model = foolbox_model(logits_fn, bounds=bounds)

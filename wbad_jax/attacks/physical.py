@@ -136,6 +136,7 @@ class PhysicalAttack:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         disturbed = self._disturbance(ball, mask if body is None else body)

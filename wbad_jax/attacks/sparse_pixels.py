@@ -91,6 +91,7 @@ class SparsePixels:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         ball = Ball(images, self.norm, epsilon, bounds, mask)
         best = judge_clean(images, logits_fn(images), labels)

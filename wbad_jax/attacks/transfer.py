@@ -79,6 +79,7 @@ class Transfer:
         images, labels = validation.check_inputs(
             logits_fn, images, labels,
             epsilon=epsilon, bounds=bounds, mask=mask, surrogates=surrogates,
+            norm=self.norm,
         )  # fmt: skip
         budget = {"epsilon": epsilon, "bounds": bounds, "mask": mask}
         best = judge_clean(images, logits_fn(images), labels)

@@ -55,7 +55,7 @@ def check_inputs(
     bounds: threat_models.Bounds,
     mask: threat_models.Mask,
     surrogates: Mapping[str, LogitsFn] | None = None,
-    norm: threat_models.Norm | None = None,
+    norm: threat_models.Norm,
 ) -> tuple[Images, Labels]:
     """Checks the arguments of an attack's call; nothing is computed on the device.
 
@@ -133,7 +133,7 @@ def _check_pixels(images, epsilon, bounds, mask) -> None:
 
 def _check_reach(images, epsilon, bounds, norm) -> None:
     """A radius beyond the farthest corner is a mistake of units: 8 for 8/255."""
-    if norm is None or epsilon is None or not _concrete(epsilon, *bounds):
+    if epsilon is None or not _concrete(epsilon, *bounds):
         return
     dual = {"linf": 0.0, "l2": 0.5, "l1": 1.0}[norm]
     width = np.max(np.asarray(bounds[1]) - np.asarray(bounds[0]))
