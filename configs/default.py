@@ -84,15 +84,33 @@ def get_config(mode: str = "full") -> Config:
     config.training.warmup_fraction = 0.05
     config.training.weight_decay = 1e-3
     config.training.clip_norm = 1.0
+    # Parameters to evaluate: "ema" with `ema_decay`, or "swa", the mean over the steps
+    # from the share `swa_start` on.
+    config.training.averaging = "ema"
     config.training.ema_decay = 0.98
+    config.training.swa_start = 0.75
     config.training.label_smoothing = 0.0
     # The mix of objective "wbad": weights of clean, FGSM, PGD and C&W examples.
     config.training.mix = dict(clean=1.0, fgsm=1.0, pgd=2.0, cw=1.0)
+    config.training.trades_beta = 6.0
+    config.training.mart_beta = 5.0
+    # Adversarial weight perturbation: relative size (0 for none; 0.01 and, with TRADES,
+    # 0.005 in its paper's code), and the share of the steps before it starts.
+    config.training.weight_perturbation = dict(gamma=0.0, start=0.0)
+    # Validations without a better score that end training; 0 for any number.
+    config.training.patience = 0
+    # Objective "fast" ends when its validation score falls by more than this.
+    config.training.fast_collapse_drop = 0.2
     config.training.log_every = 10
     config.training.eval_every = 100
     config.training.checkpoint_every = 100
     # Attacks inside the training step, and on the validation set.
     config.training.pgd = dict(num_steps=7, step_size=0.3, start="random")
+    config.training.trades = dict(num_steps=10, step_size=0.226)
+    config.training.mart = dict(
+        num_steps=10, step_size=0.226, start="random", loss="cross_entropy"
+    )
+    config.training.fast = dict(step_size=1.25)
     config.training.cw = dict(num_searches=1, num_steps=8, learning_rate=2e-3)
     config.training.validation_pgd = dict(num_steps=10)
 
@@ -149,7 +167,8 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     """Settings of one arm."""
     robust = objective != "standard"
     arm: Config = ml_collections.ConfigDict()
-    arm.objective = objective  # "standard", "adversarial" or "wbad"
+    # "standard", "adversarial", "wbad", "trades", "mart" or "fast"
+    arm.objective = objective
     arm.denoise = denoise  # whether the denoiser stands before the features
     arm.num_steps = 600  # 0 takes the network of `init_from` as it is
     # Arm whose best network is the starting point; "" starts from scratch. Adversarial

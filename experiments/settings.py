@@ -26,7 +26,9 @@ class Arm:
     classifier: models.Classifier
     loop: training.LoopSettings | None  # None: parameters are taken over untrained
     optimizer: optax.GradientTransformation
-    weights: Mapping[str, float]
+    objective: training.Objective
+    average: training.averaging.Decay
+    weight_perturbation: training.WeightPerturbation | None
     init_from: str
     epsilon_ramp_steps: int
 
@@ -97,18 +99,51 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
     if settings.num_steps == 0 and not settings.init_from:
         raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
     with_field = _naming(f"arm.{name}")
-    weights = with_field(
-        training.objective_weights, settings.objective, config.training.mix
-    )
+    classifier = with_field(models.Classifier, model, denoiser)
     trained = settings.num_steps != 0
     return Arm(
         name=name,
-        classifier=with_field(models.Classifier, model, denoiser),
+        classifier=classifier,
         loop=_build_loop(config, name) if trained else None,
         optimizer=_build_optimizer(config, max(settings.num_steps, 1)),
-        weights=weights,
+        objective=with_field(_build_objective, config, name, classifier),
+        average=_naming("training")(_build_average, config, settings.num_steps),
+        weight_perturbation=_build_weight_perturbation(config, settings.num_steps),
         init_from=settings.init_from,
         epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
+    )
+
+
+def _build_objective(config: Config, name: str, classifier) -> training.Objective:
+    values = config.training
+    return training.make_objective(
+        config.arm[name].objective,
+        classifier.logits_fn,
+        training_attacks(config),
+        mix=values.mix,
+        trades_beta=values.trades_beta,
+        mart_beta=values.mart_beta,
+        label_smoothing=values.label_smoothing,
+    )
+
+
+def _build_average(config: Config, num_steps: int) -> training.averaging.Decay:
+    values = config.training
+    if values.averaging == "ema":
+        return training.averaging.exponential(values.ema_decay)
+    if values.averaging == "swa":
+        return training.averaging.stochastic(round(values.swa_start * num_steps))
+    raise ValueError(f"averaging must be 'ema' or 'swa', got {values.averaging!r}.")
+
+
+def _build_weight_perturbation(config: Config, num_steps: int):
+    values = config.training.weight_perturbation
+    if not values.gamma:
+        return None
+    return build(
+        training.WeightPerturbation,
+        "training.weight_perturbation",
+        {"gamma": values.gamma, "start_step": round(values.start * num_steps)},
     )
 
 
@@ -123,6 +158,10 @@ def _build_loop(config: Config, name: str) -> training.LoopSettings:
             "eval_every": rhythm.eval_every,
             "checkpoint_every": rhythm.checkpoint_every,
             "select_by": arm.select_by,
+            "patience": rhythm.patience,
+            "collapse_drop": rhythm.fast_collapse_drop
+            if arm.objective == "fast"
+            else None,
         },
     )
 
@@ -140,10 +179,17 @@ def _build_optimizer(config: Config, num_steps: int):
 
 
 def training_attacks(config: Config) -> dict[str, Attack]:
-    """Attacks that craft training examples, by the names used in `training.mix`."""
-    return {
+    """Attacks that craft training examples, by the names used in `training.mix`.
+
+    Those of "fast", "trades" and "mart" serve these objectives.
+    """
+    pgd = {
+        name: build(attacks.PGD, f"training.{name}", config.training[name])
+        for name in ("pgd", "trades", "mart")
+    }
+    return pgd | {
         "fgsm": attacks.FGSM(),
-        "pgd": build(attacks.PGD, "training.pgd", config.training.pgd),
+        "fast": build(attacks.RandomStartFGSM, "training.fast", config.training.fast),
         "cw": build(
             attacks.CarliniWagnerL2,
             "training.cw",

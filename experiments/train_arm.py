@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.default import Config
 from experiments.cohort import examples_of
-from experiments.settings import Arm, ConfigError, build, training_attacks
+from experiments.settings import Arm, ConfigError, build
 from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
@@ -61,7 +61,7 @@ def train_arm(
         latest = checkpoints.latest_step()
         if latest is not None:
             state = devices.replicate(checkpoints.restore(state), mesh)
-        if latest == arm.loop.num_steps:
+        if latest == arm.loop.num_steps or state.stopped:
             print(f"{run}: finished earlier, restored step {latest}.")
             return state.best_params
         if latest is not None:
@@ -97,12 +97,14 @@ def restore_arm(
     directory = workdir / run / "checkpoints"
     with training.Checkpoints(directory) as checkpoints:
         latest = checkpoints.latest_step()
-        if latest != arm.loop.num_steps:
+        restored = None if latest is None else checkpoints.restore(state)
+        ended = restored is not None and bool(restored.stopped)
+        if restored is None or (latest != arm.loop.num_steps and not ended):
             raise ConfigError(
                 f"{directory}: training has to reach step {arm.loop.num_steps}, but "
                 f"the newest checkpoint is {latest}. Run experiments.train first."
             )
-        return checkpoints.restore(state).best_params
+        return restored.best_params
 
 
 def parameters_sha256(params: Params) -> str:
@@ -118,17 +120,12 @@ def _run(
     arm, config, state, key, *,
     train, validation, budgets, workdir, run, checkpoints, stop_requested, mesh,
 ) -> TrainState:  # fmt: skip
-    objective = training.mixture(
-        arm.classifier.logits_fn,
-        training_attacks(config),
-        arm.weights,
-        label_smoothing=config.training.label_smoothing,
-    )
     train_step = training.make_train_step(
-        objective,
+        arm.objective,
         arm.optimizer,
-        ema_decay=config.training.ema_decay,
+        average=arm.average,
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
+        weight_perturbation=arm.weight_perturbation,
     )
     draw = batch_sampler(
         train,

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from wbad_jax import attacks, training
+from wbad_jax import attacks, devices, training
 from wbad_jax.types import Batch
 
 SETTINGS = training.LoopSettings(
@@ -186,6 +186,50 @@ def test_best_parameters_follow_the_score(scores, best, tmp_path):
     assert float(state.best_score) == pytest.approx(scores[best // 3 - 1])
     np.testing.assert_array_equal(state.best_params["kernel"], seen[best])
     assert len({kernel.tobytes() for kernel in seen.values()}) == 4
+
+
+def scored(scores):
+    """A validation that gives these scores in turn."""
+    remaining = iter(scores)
+    return lambda params: {"robust_accuracy": next(remaining)}
+
+
+@pytest.mark.parametrize(
+    ("ending", "scores", "last", "best"),
+    [
+        ({"patience": 2}, [0.3, 0.5, 0.4, 0.4], 12, 6),
+        ({"patience": 1}, [0.3, 0.5, 0.4, 0.4], 9, 6),
+        ({"collapse_drop": 0.2}, [0.5, 0.6, 0.35, 0.9], 9, 6),
+        ({"collapse_drop": 0.3}, [0.5, 0.6, 0.35, 0.9], 12, 12),
+        ({}, [0.9, 0.1, 0.1, 0.1], 12, 3),
+    ],
+)
+def test_training_ends_early_and_stays_ended(ending, scores, last, best, tmp_path):
+    settings = dataclasses.replace(SETTINGS, **ending)
+    state = run(tmp_path, settings=settings, validate=scored(scores))
+    assert (int(state.step), int(state.best_step)) == (last, best)
+    assert bool(state.stopped) == (last < 12)
+    again = run(tmp_path, settings=settings, validate=scored([]))
+    assert_same(again, state)
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        ({"patience": -1}, "patience must be at least 0, got -1"),
+        ({"collapse_drop": 1.5}, "collapse_drop must be above 0 and below 1, got 1.5"),
+    ],
+)
+def test_impossible_endings_are_refused(ending, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SETTINGS, **ending)
+
+
+def test_validation_does_not_make_the_next_step_compile_again(tmp_path):
+    mesh = devices.data_mesh()
+    before = STEP._cache_size()
+    run(tmp_path, devices.replicate(initial_state(), mesh), validate=scored([0.5] * 4))
+    assert STEP._cache_size() <= before + 1
 
 
 @pytest.mark.parametrize(

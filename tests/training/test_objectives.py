@@ -152,13 +152,40 @@ def test_every_attack_has_its_own_key(params, batch, key):
 
 
 @pytest.mark.fast
-def test_named_objectives():
-    mix = {"clean": 0.5, "pgd": 0.5}
-    assert training.objective_weights("standard", mix) == {"clean": 1.0}
-    assert training.objective_weights("adversarial", mix) == {"pgd": 1.0}
-    assert training.objective_weights("wbad", mix) == mix
-    with pytest.raises(ValueError, match="standard.*adversarial.*wbad.*got 'robust'"):
-        training.objective_weights("robust", mix)
+@pytest.mark.parametrize(
+    ("name", "versions"),
+    [
+        ("standard", {"clean"}),
+        ("adversarial", {"pgd"}),
+        ("fast", {"fast"}),
+        ("wbad", {"clean", "pgd"}),
+    ],
+)
+def test_named_objectives_mix_versions(name, versions, params, batch, key):
+    stubs = {other: Stub(brighter) for other in ("pgd", "fast", "cw")}
+    objective = training.make_objective(
+        name, logits_fn_of, stubs, mix={"clean": 0.5, "pgd": 0.5, "cw": 0.0}
+    )
+    _, metrics = objective(params, key, batch, BUDGETS)
+    assert metrics.keys() == {f"accuracy_{version}" for version in versions}
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("robust", {}, "standard.*adversarial.*wbad.*got 'robust'"),
+        ("trades", {"trades_beta": -1.0}, "beta must be at least 0, got -1.0"),
+        ("mart", {"label_smoothing": 0.1}, "label_smoothing must be 0.*got 0.1"),
+        ("wbad", {"mix": {"pgd": -1.0}}, "negative.*-1.0"),
+    ],
+)
+def test_named_objectives_refuse(name, settings, message):
+    known = dict.fromkeys(("pgd", "trades", "mart"), attacks.PGD())
+    with pytest.raises(ValueError, match=message):
+        training.make_objective(
+            name, logits_fn_of, known, **{"mix": {"clean": 1.0}, **settings}
+        )
 
 
 @pytest.mark.fast

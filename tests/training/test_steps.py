@@ -62,10 +62,11 @@ def test_many_steps_compile_once(key):
     traces = []
     inner = training.mixture(logits_fn_of, {"noise": Noise()}, {"noise": 1.0})
 
-    def objective(*arguments):
+    def loss(*arguments):
         traces.append(None)
-        return inner(*arguments)
+        return inner.loss(*arguments)
 
+    objective = training.Objective(inner.craft, loss)
     step, state = make(objective, epsilon_share=training.epsilon_ramp(3))
     for index in range(5):
         budgets = {"linf": jnp.asarray(0.01 * index)}
@@ -144,7 +145,7 @@ def test_steps_are_deterministic_and_draw_anew(key):
 @pytest.mark.fast
 @pytest.mark.parametrize("decay", [0.3, 0.99])
 def test_averaged_parameters_in_closed_form(decay, key):
-    step, state = make(ema_decay=decay)
+    step, state = make(average=training.averaging.exponential(decay))
     expected = np.asarray(state.params["kernel"], np.float64)
     for n in range(6):
         state, _ = step(state, batch_at(n), key, {"linf": 0.1})
@@ -155,11 +156,33 @@ def test_averaged_parameters_in_closed_form(decay, key):
 
 
 @pytest.mark.fast
-def test_budgets_grow_along_the_ramp(key):
-    def objective(params, key, batch, budgets):
-        loss = jnp.sum(params["bias"] ** 2)
-        return loss, {f"budget_{name}": value for name, value in budgets.items()}
+def test_stochastic_average_is_the_mean_of_the_last_steps(key):
+    step, state = make(average=training.averaging.stochastic(2))
+    kernels = []
+    for n in range(6):
+        state, _ = step(state, batch_at(n), key, {"linf": 0.1})
+        kernels.append(np.asarray(state.params["kernel"], np.float64))
+        expected = np.mean(kernels[2:], axis=0) if n >= 2 else kernels[-1]
+        np.testing.assert_allclose(state.ema_params["kernel"], expected, rtol=1e-5)
 
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("make_average", "value"),
+    [(training.averaging.exponential, 1.0), (training.averaging.stochastic, -1)],
+)
+def test_averages_refuse(make_average, value):
+    with pytest.raises(ValueError, match=f"got {value}"):
+        make_average(value)
+
+
+@pytest.mark.fast
+def test_budgets_grow_along_the_ramp(key):
+    def loss(params, batch, budgets):
+        value = jnp.sum(params["bias"] ** 2)
+        return value, {f"budget_{name}": size for name, size in budgets.items()}
+
+    objective = training.Objective(lambda *arguments: arguments[-1], loss)
     step, state = make(objective, epsilon_share=training.epsilon_ramp(4))
     budgets = {"linf": 0.2, "l2": 2.0}
     for share in (0.25, 0.5, 0.75, 1.0, 1.0):
@@ -224,22 +247,34 @@ def features(n, seed):
     return Batch(images, labels, np.ones(n, np.float32))
 
 
-@pytest.mark.parametrize("name", ["standard", "adversarial"])
-def test_adversarial_training_prefers_the_robust_feature(name, key):
+@pytest.mark.parametrize("perturbed", [False, True])
+@pytest.mark.parametrize("name", training.OBJECTIVES)
+def test_adversarial_training_prefers_the_robust_feature(name, perturbed, key):
     def logits_of(params):
         def logits_fn(images):
-            score = 10 * (images.reshape(-1, 2) - 0.5) @ params["weights"]
+            score = 10 * (images.reshape(-1, 2) - 0.5) @ params["weights"][0]
             return jnp.stack([-score, score], axis=-1)
 
         return logits_fn
 
-    attack = attacks.PGD(num_steps=3, loss="cross_entropy")
-    objective = training.mixture(
-        logits_of, {"pgd": attack}, training.objective_weights(name, {})
+    pgd = attacks.PGD(num_steps=3, loss="cross_entropy")
+    objective = training.make_objective(
+        name,
+        logits_of,
+        {
+            "pgd": pgd,
+            "mart": pgd,
+            "trades": attacks.PGD(num_steps=3),
+            "fast": attacks.RandomStartFGSM(),
+        },
+        mix={"clean": 0.1, "pgd": 0.9},
     )
     optimizer = training.adamw(learning_rate=0.3, num_steps=200, weight_decay=0.0)
-    state = training.init_state({"weights": jnp.asarray([0.1, 0.1])}, optimizer)
-    step = training.make_train_step(objective, optimizer)
+    state = training.init_state({"weights": jnp.full((1, 2), 0.1)}, optimizer)
+    perturbation = training.WeightPerturbation(gamma=0.01) if perturbed else None
+    step = training.make_train_step(
+        objective, optimizer, weight_perturbation=perturbation
+    )
     batch = features(200, seed=0)
     for _ in range(200):
         state, _ = step(state, batch, key, {"linf": EPSILON})

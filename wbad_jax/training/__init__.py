@@ -1,5 +1,6 @@
 """Robust training: objectives, one jitted step, the loop, checkpoints."""
 
+from wbad_jax.training import averaging
 from wbad_jax.training.checkpoints import Checkpoints
 from wbad_jax.training.loop import (
     LoopSettings,
@@ -8,7 +9,8 @@ from wbad_jax.training.loop import (
     run_training,
 )
 from wbad_jax.training.metric_log import MetricLog, read_metrics
-from wbad_jax.training.objectives import OBJECTIVES, mixture, objective_weights
+from wbad_jax.training.named_objectives import OBJECTIVES, make_objective
+from wbad_jax.training.objectives import Objective, mixture
 from wbad_jax.training.optimizers import adamw, epsilon_ramp
 from wbad_jax.training.steps import (
     TrainState,
@@ -16,6 +18,8 @@ from wbad_jax.training.steps import (
     make_robust_eval_step,
     make_train_step,
 )
+from wbad_jax.training.trades import mart, trades
+from wbad_jax.training.weight_perturbation import WeightPerturbation
 
 __all__ = [
     "Checkpoints",
@@ -23,15 +27,20 @@ __all__ = [
     "MetricLog",
     "NonFiniteLossError",
     "OBJECTIVES",
+    "Objective",
     "StopRequestedError",
     "TrainState",
+    "WeightPerturbation",
     "adamw",
+    "averaging",
     "epsilon_ramp",
     "init_state",
+    "make_objective",
     "make_robust_eval_step",
     "make_train_step",
+    "mart",
     "mixture",
-    "objective_weights",
     "read_metrics",
     "run_training",
+    "trades",
 ]

@@ -35,6 +35,12 @@ class LoopSettings:
         eval_every: Validation, and the choice of the best parameters, this often.
         checkpoint_every: Saves this often, and at the end.
         select_by: Validation score that the best parameters maximise.
+        patience: Validations without a better score after which training ends; 0 for
+            any number.
+        collapse_drop: A score that is lower than the best by more than this ends
+            training: single-step adversarial training can lose all robustness to
+            stronger attacks within an epoch (Wong, Rice and Kolter 2020, section 5.4).
+            None for no such end.
     """
 
     num_steps: int
@@ -42,12 +48,21 @@ class LoopSettings:
     eval_every: int = 100
     checkpoint_every: int = 100
     select_by: str = "robust_accuracy"
+    patience: int = 0
+    collapse_drop: float | None = None
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int) and value < 1:
-                raise ValueError(f"{field.name} must be at least 1, got {value}.")
+        for name in ("num_steps", "log_every", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}."
+                )
+        if self.patience < 0:
+            raise ValueError(f"patience must be at least 0, got {self.patience}.")
+        if self.collapse_drop is not None and not 0 < self.collapse_drop < 1:
+            raise ValueError(
+                f"collapse_drop must be above 0 and below 1, got {self.collapse_drop}."
+            )
 
 
 def run_training(
@@ -64,7 +79,7 @@ def run_training(
     stop_requested: Callable[[], bool] = lambda: False,
     description: str = "train",
 ) -> TrainState:
-    """Train from `state.step` to `settings.num_steps`.
+    """Train from `state.step` to `settings.num_steps`, or until it is of no more use.
 
     Everything random follows from `key`, `batch_at` and the step, so a run that was
     interrupted and resumed ends with the same parameters, bit for bit.
@@ -83,13 +98,16 @@ def run_training(
         description: Label of the progress bar.
 
     Returns:
-        The final state.
+        The final state; `stopped` is true if training ended early by `patience` or
+        `collapse_drop`.
 
     Raises:
         NonFiniteLossError: Naming the step and the last good checkpoint.
         StopRequestedError: After saving, when `stop_requested` says so.
     """
     first = int(state.step)
+    if state.stopped:
+        return state
     pending: list[tuple[int, dict]] = []
     bar = tqdm(range(first, settings.num_steps), desc=description, initial=first,
                total=settings.num_steps, mininterval=1.0)  # fmt: skip
@@ -108,7 +126,12 @@ def run_training(
         if evaluating:
             scores = validate(state.ema_params)
             log.write(step, {f"validation_{k}": v for k, v in scores.items()})
-            state = _keep_best(state, float(scores[settings.select_by]))
+            score = float(scores[settings.select_by])
+            state = _keep_best(state, score)
+            if not last and (reason := _reason_to_end(state, score, settings)):
+                tqdm.write(f"{description}: ended at step {step}, since {reason}.")
+                state = state._replace(stopped=_like(state.stopped, True))
+                last = saving = True
         if saving:
             checkpoints.save(step, state)
         if stopping and not last:
@@ -116,6 +139,8 @@ def run_training(
             raise StopRequestedError(
                 f"{description}: stopped and saved at step {step}."
             )
+        if last:
+            break
     checkpoints.wait()
     return state
 
@@ -147,6 +172,24 @@ def _keep_best(state: TrainState, score: float) -> TrainState:
         return state
     return state._replace(
         best_params=jax.tree.map(jnp.copy, state.ema_params),
-        best_score=rounded,
+        best_score=_like(state.best_score, score),
         best_step=jnp.copy(state.step),
     )
+
+
+def _like(array: jax.Array, value: float) -> jax.Array:
+    """A new value of an array's type and place; another place would recompile."""
+    return jax.device_put(jnp.asarray(value, array.dtype), array.sharding)
+
+
+def _reason_to_end(
+    state: TrainState, score: float, settings: LoopSettings
+) -> str | None:
+    """Why training should end before its last step, if it should."""
+    name, best = settings.select_by, float(state.best_score)
+    if settings.collapse_drop is not None and best - score > settings.collapse_drop:
+        return f"{name} collapsed from {best:.3f} to {score:.3f}"
+    waited = (int(state.step) - int(state.best_step)) // settings.eval_every
+    if settings.patience and waited >= settings.patience:
+        return f"{name} has not been better for {waited} validations"
+    return None

@@ -1,10 +1,11 @@
 """Training objectives: what is minimised, and on which examples.
 
-Every objective here is a weighted mix of cross-entropies on clean and on adversarial
-versions of one batch; the adversarial versions are made inside the training step by
-attacks on the current parameters.
+An objective first crafts versions of a batch, by attacks on the current parameters
+inside the training step, and then scores parameters on them. The two are apart because
+weights may be perturbed between them, see `weight_perturbation.py`.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import jax
@@ -12,47 +13,43 @@ import jax.numpy as jnp
 import optax
 
 from wbad_jax.attacks import Attack
-from wbad_jax.types import Batch, Key, Labels, Logits, LogitsFn, Params, PerExample
+from wbad_jax.types import (
+    Batch,
+    Images,
+    Key,
+    Labels,
+    Logits,
+    LogitsFn,
+    Params,
+    PerExample,
+)
 
 # Radius of the threat model per norm, traced: {"linf": ..., "l2": ...}.
 Budgets = Mapping[str, jax.Array | float]
 ApplyFn = Callable[[Params], LogitsFn]
 Metrics = dict[str, jax.Array]
-Objective = Callable[[Params, Key, Batch, Budgets], tuple[jax.Array, Metrics]]
-
-# What each objective mixes; None: weights of the caller's choice.
-OBJECTIVES: Mapping[str, Mapping[str, float] | None] = {
-    "standard": {"clean": 1.0},
-    "adversarial": {"pgd": 1.0},
-    "wbad": None,
-}
+Versions = Mapping[str, Images]
 
 
-def objective_weights(name: str, mix: Mapping[str, float]) -> dict[str, float]:
-    """Weights of the versions of an example under a named objective.
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What a training step minimises.
 
-    Args:
-        name: "standard" (clean only), "adversarial" (PGD only, Madry et al. 2018) or
-            "wbad" (all versions in `mix`).
-        mix: Weights of "wbad"; not used by the others.
-
-    Returns:
-        The positive weights, by version.
-
-    Raises:
-        ValueError: If the name is unknown, a weight is negative or all are 0.
+    Attributes:
+        craft: `(params, key, batch, budgets) -> versions` of the batch's images by
+            name, constants to whoever differentiates.
+        loss: `(params, batch, versions) -> (loss, metrics)`; metrics hold the accuracy
+            on each version.
     """
-    if name not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {list(OBJECTIVES)}, got {name!r}.")
-    preset = OBJECTIVES[name]
-    weights = dict(mix) if preset is None else preset
-    negative = {name: weight for name, weight in weights.items() if weight < 0}
-    if negative:
-        raise ValueError(f"Objective weights must not be negative, got {negative}.")
-    positive = {name: float(weight) for name, weight in weights.items() if weight > 0}
-    if not positive:
-        raise ValueError("At least one objective weight must be positive.")
-    return positive
+
+    craft: Callable[[Params, Key, Batch, Budgets], Versions]
+    loss: Callable[[Params, Batch, Versions], tuple[jax.Array, Metrics]]
+
+    def __call__(
+        self, params: Params, key: Key, batch: Batch, budgets: Budgets
+    ) -> tuple[jax.Array, Metrics]:
+        """Loss and metrics on versions crafted for the same parameters."""
+        return self.loss(params, batch, self.craft(params, key, batch, budgets))
 
 
 def mixture(
@@ -76,10 +73,6 @@ def mixture(
             cost nothing. Weights are normalised to sum 1.
         label_smoothing: Probability mass moved to the uniform distribution.
 
-    Returns:
-        `objective(params, key, batch, budgets) -> (loss, metrics)`; metrics hold the
-        accuracy on each version.
-
     Raises:
         ValueError: If a weight is negative, all are 0, or a name is unknown.
     """
@@ -89,14 +82,13 @@ def mixture(
             f"Objective weights name {sorted(unknown)}; known are 'clean' and the "
             f"attacks {sorted(attacks)}."
         )
-    versions = objective_weights("wbad", weights)
+    versions = _positive(weights)
     total = sum(versions.values())
 
-    def objective(params: Params, key: Key, batch: Batch, budgets: Budgets):
-        logits_fn = logits_fn_of(params)
+    def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
         frozen = logits_fn_of(jax.lax.stop_gradient(params))
-        images = [
-            batch.images
+        return {
+            name: batch.images
             if name == "clean"
             else attacks[name](
                 frozen,
@@ -106,20 +98,44 @@ def mixture(
                 epsilon=budgets[attacks[name].norm],
             ).adversarial
             for index, name in enumerate(versions)
-        ]
-        # One forward pass over all versions: larger batches, one compiled network.
-        logits = logits_fn(jax.lax.stop_gradient(jnp.concatenate(images)))
-        by_version = dict(zip(versions, jnp.split(logits, len(versions)), strict=True))
-        loss = jnp.zeros(())
-        metrics: Metrics = {}
+        }
+
+    def loss(params: Params, batch: Batch, images: Versions):
+        by_version = logits_by_version(logits_fn_of(params), images)
+        mean = jnp.zeros(())
         for name, weight in versions.items():
             losses = cross_entropy(by_version[name], batch.labels, label_smoothing)
-            loss += weight / total * weighted_mean(losses, batch.weights)
-            correct = jnp.argmax(by_version[name], axis=-1) == batch.labels
-            metrics[f"accuracy_{name}"] = weighted_mean(correct, batch.weights)
-        return loss, metrics
+            mean += weight / total * weighted_mean(losses, batch.weights)
+        return mean, accuracies(by_version, batch)
 
-    return objective
+    return Objective(craft, loss)
+
+
+def _positive(weights: Mapping[str, float]) -> dict[str, float]:
+    """The weights that count; refuses negative ones, and none at all."""
+    negative = {name: weight for name, weight in weights.items() if weight < 0}
+    if negative:
+        raise ValueError(f"Objective weights must not be negative, got {negative}.")
+    positive = {name: float(weight) for name, weight in weights.items() if weight > 0}
+    if not positive:
+        raise ValueError("At least one objective weight must be positive.")
+    return positive
+
+
+def logits_by_version(logits_fn: LogitsFn, images: Versions) -> dict[str, Logits]:
+    """One forward pass over all versions: larger batches, one compiled network."""
+    logits = logits_fn(jax.lax.stop_gradient(jnp.concatenate(list(images.values()))))
+    return dict(zip(images, jnp.split(logits, len(images)), strict=True))
+
+
+def accuracies(by_version: Mapping[str, Logits], batch: Batch) -> Metrics:
+    """Share of the examples classified right, of each version."""
+    return {
+        f"accuracy_{name}": weighted_mean(
+            jnp.argmax(logits, axis=-1) == batch.labels, batch.weights
+        )
+        for name, logits in by_version.items()
+    }
 
 
 def cross_entropy(logits: Logits, labels: Labels, smoothing: float = 0.0) -> PerExample:

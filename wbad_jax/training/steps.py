@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from wbad_jax.attacks import Attack
+from wbad_jax.training import averaging
 from wbad_jax.training.objectives import ApplyFn, Budgets, Objective
+from wbad_jax.training.weight_perturbation import WeightPerturbation
 from wbad_jax.types import Batch, Key, Params, PerExample
 
 
@@ -17,11 +19,12 @@ class TrainState(NamedTuple):
 
     step: jax.Array  # int32[], updates done
     params: Params
-    ema_params: Params  # exponential moving average, used for evaluation
+    ema_params: Params  # average over the steps, used for evaluation
     opt_state: Any
     best_params: Params  # averaged parameters of the best validation so far
     best_score: jax.Array  # float32[], its robust validation accuracy; -1 before any
     best_step: jax.Array  # int32[]
+    stopped: jax.Array  # bool[], whether training ended before its last step
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
@@ -35,6 +38,7 @@ def init_state(params: Params, optimizer: optax.GradientTransformation) -> Train
         best_params=jax.tree.map(jnp.copy, params),
         best_score=-jnp.ones((), jnp.float32),
         best_step=jnp.zeros((), jnp.int32),
+        stopped=jnp.zeros((), bool),
     )
 
 
@@ -42,8 +46,9 @@ def make_train_step(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     *,
-    ema_decay: float = 0.99,
+    average: averaging.Decay | None = None,
     epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
+    weight_perturbation: WeightPerturbation | None = None,
 ):
     """Return a jitted `train_step(state, batch, key, budgets) -> (state, metrics)`.
 
@@ -51,34 +56,40 @@ def make_train_step(
     The step compiles once per batch shape. `state` is donated: do not use it again.
 
     Args:
-        objective: `(params, key, batch, budgets) -> (loss, metrics)`.
+        objective: What to minimise.
         optimizer: Any optax transformation.
-        ema_decay: Of the averaged parameters; early on `(1 + n) / (10 + n)` is used
-            where smaller.
+        average: Decay of the averaged parameters; `averaging.exponential()` if None.
         epsilon_share: From the step to the share of the budgets in force; all of them
             at all times if None.
+        weight_perturbation: Where to take the optimiser's gradient; at the parameters
+            themselves if None. Costs one more gradient.
 
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
         when they are logged, so that the host does not wait on every step.
     """
+    average = average or averaging.exponential()
 
     def train_step(state: TrainState, batch: Batch, key: Key, budgets: Budgets):
         # Folding in the step, not splitting a carried key: a run resumed from a
         # checkpoint sees the keys it would have seen without the interruption.
         key = jax.random.fold_in(key, state.step)
-        share = epsilon_share(state.step) if epsilon_share else jnp.ones(())
-        budgets = jax.tree.map(lambda budget: budget * share, budgets)
-        grad_fn = jax.value_and_grad(objective, has_aux=True)
-        (loss, metrics), grads = grad_fn(state.params, key, batch, budgets)
+        ramp = epsilon_share(state.step) if epsilon_share else jnp.ones(())
+        budgets = jax.tree.map(lambda budget: budget * ramp, budgets)
+        versions = objective.craft(state.params, key, batch, budgets)
+        grad_fn = jax.value_and_grad(objective.loss, has_aux=True)
+        (loss, metrics), grads = grad_fn(state.params, batch, versions)
+        if weight_perturbation is not None:
+            moved = weight_perturbation(state.params, grads, state.step)
+            _, grads = grad_fn(moved, batch, versions)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-        ema_params = optax.incremental_update(params, state.ema_params, 1 - decay)
+        share = 1 - average(state.step)
+        ema_params = optax.incremental_update(params, state.ema_params, share)
         metrics = metrics | {
             "loss": loss,
             "gradient_norm": optax.tree.norm(grads),
-            "epsilon_share": share,
+            "epsilon_share": ramp,
         }
         state = state._replace(
             step=state.step + 1,
