@@ -84,15 +84,15 @@ def test_the_attack_of_trades_finds_a_larger_divergence_than_chance(
     assert np.max(moved) <= epsilon * (1 + 1e-6)
     clean = logits_fn(batch.images)
     best = divergence(clean, logits_fn(found))
+    chances = []
     for seed in range(20):
         noise = np.random.default_rng(seed).normal(size=batch.images.shape)
-        step = noise / np.asarray(
-            attacks.perturbation_norm(jnp.asarray(noise), norm)
-        ).reshape(-1, 1, 1, 1)
-        chance = divergence(clean, logits_fn(batch.images + epsilon * step))
-        # Not quite the largest: the divergence has one peak on either side.
-        assert np.all(best >= 0.8 * chance)
-        assert np.mean(best) >= 2 * np.mean(chance)
+        length = attacks.perturbation_norm(jnp.asarray(noise), norm)
+        step = epsilon * noise / np.asarray(length).reshape(-1, 1, 1, 1)
+        chances.append(divergence(clean, logits_fn(batch.images + step)))
+    # Not the largest of all: the divergence has one peak on either side.
+    assert np.all(best >= np.quantile(chances, 0.75, axis=0))
+    assert np.mean(best) >= np.mean(np.max(chances, axis=0))
 
 
 def test_both_predictions_are_differentiated(params, batch, key):
