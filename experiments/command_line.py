@@ -1,14 +1,19 @@
 """What commands share: the --config flag, and errors without tracebacks."""
 
+import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+import jax
 import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from experiments.cohort import default_data_dir
 from experiments.settings import ConfigError
+from wbad_jax import devices
 from wbad_jax.data import DataError
 from wbad_jax.training import NonFiniteLossError, StopRequestedError
 
@@ -38,6 +43,19 @@ def run_command(
     # Orbax logs a dozen lines a save at level INFO.
     logging.set_verbosity(logging.WARNING)
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def prepare_jax() -> None:
+    """Makes each CPU core a device and keeps compiled programs for the next run.
+
+    Call it before anything is computed. `JAX_COMPILATION_CACHE_DIR` names another
+    folder for the programs.
+    """
+    devices.use_all_cores()
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        # By machine: a home folder may be shared by others with other processors.
+        folder = default_data_dir().parent / "compiled" / platform.node()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

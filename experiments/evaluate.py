@@ -18,13 +18,12 @@ from ml_collections import config_flags
 
 from configs.default import Config
 from experiments import cohort, settings
-from experiments.command_line import required, run_command
+from experiments.command_line import prepare_jax, required, run_command
 from experiments.evaluate_arms import evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm
-from wbad_jax import devices
 from wbad_jax.types import Params
 
 
@@ -74,7 +73,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    devices.use_all_cores()
+    prepare_jax()
     workdir = pathlib.Path(required("workdir"))
     evaluate_run(required("config"), workdir)
 

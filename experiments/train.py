@@ -18,21 +18,24 @@ from absl import flags
 
 from configs.default import Config
 from experiments import cohort, settings
-from experiments.command_line import define_config, required, run_command
+from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import locked, record_config
 from experiments.train_arm import train_arm
-from wbad_jax import devices, evaluation
+from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
 
-def train_and_evaluate(config: Config, workdir: pathlib.Path) -> None:
+def train_and_evaluate(
+    config: Config, workdir: pathlib.Path, *, profile: bool = False
+) -> None:
     """Run an experiment: data, arms in order, evaluation, results.
 
     Args:
         config: The experiment.
         workdir: Folder of the run; created, resumed, or found finished.
+        profile: Whether to trace a few steps of each arm, into `workdir/profile`.
 
     Raises:
         ConfigError: If the config cannot work, or the folder belongs to another run.
@@ -58,13 +61,13 @@ def train_and_evaluate(config: Config, workdir: pathlib.Path) -> None:
         stop_requested = _stop_on_signal()
         trained, outcomes = [], []
         for fold in folds:
-            params = _train_fold(config, arms, fold, workdir, stop_requested)
+            params = _train_fold(config, arms, fold, workdir, stop_requested, profile)
             outcomes += _evaluate_once(config, fold, params, workdir)
             trained.append(params)
         summarise(config, folds, trained, outcomes, workdir)
 
 
-def _train_fold(config, arms, fold, workdir, stop_requested) -> Trained:
+def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained:
     """Train the arms of one fold, in order."""
     best = {}
     for arm in arms:
@@ -78,6 +81,7 @@ def _train_fold(config, arms, fold, workdir, stop_requested) -> Trained:
             workdir=workdir,
             run=fold.run_name(arm.name),
             stop_requested=stop_requested,
+            profile=profile,
         )
     return {arm.name: (arm, best[arm.name]) for arm in arms}
 
@@ -113,14 +117,17 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the run; runs/<config name> if unset."
     )
+    flags.DEFINE_bool(
+        "profile", False, "Trace a few steps of each arm, for TensorBoard."
+    )
 
 
 def main(_) -> None:
     """Entry point."""
-    devices.use_all_cores()
+    prepare_jax()
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
-    train_and_evaluate(config, workdir)
+    train_and_evaluate(config, workdir, profile=flags.FLAGS["profile"].value)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Training of one arm: data in, best parameters out, resumable at any step."""
 
+import contextlib
 import functools
 import hashlib
 import pathlib
@@ -13,6 +14,7 @@ import numpy as np
 from configs.default import Config
 from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, build
+from experiments.step_trace import StepTrace
 from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
@@ -30,6 +32,7 @@ def train_arm(
     workdir: pathlib.Path,
     run: str,
     stop_requested: Callable[[], bool],
+    profile: bool = False,
 ) -> Params:
     """Train an arm, or restore it if it is finished.
 
@@ -43,6 +46,7 @@ def train_arm(
         workdir: Folder of the experiment.
         run: Name of this training in it, such as "wbad" or "fold0/wbad".
         stop_requested: Polled after every step.
+        profile: Whether to trace a few steps, into `workdir/profile/<run>`.
 
     Returns:
         The averaged parameters of the best validation.
@@ -66,10 +70,12 @@ def train_arm(
             return state.best_params
         if latest is not None:
             print(f"{run}: resuming from step {latest}.")
+        trace = StepTrace(workdir / "profile" / run) if profile else None
         state = _run(
             arm, config, state, jax.random.fold_in(key, 1),
             train=train, validation=validation, budgets=budgets, workdir=workdir,
             run=run, checkpoints=checkpoints, stop_requested=stop_requested, mesh=mesh,
+            trace=trace,
         )  # fmt: skip
     print(
         f"{run}: best validation {arm.loop.select_by} "
@@ -119,6 +125,7 @@ def parameters_sha256(params: Params) -> str:
 def _run(
     arm, config, state, key, *,
     train, validation, budgets, workdir, run, checkpoints, stop_requested, mesh,
+    trace,
 ) -> TrainState:  # fmt: skip
     train_step = training.make_train_step(
         arm.objective,
@@ -133,7 +140,10 @@ def _run(
         config.seed,
         random_flip=config.training.random_flip,
     )
-    with training.MetricLog(workdir, run, int(state.step)) as log:
+    with (
+        training.MetricLog(workdir, run, int(state.step)) as log,
+        contextlib.closing(trace) if trace else contextlib.nullcontext(),
+    ):
         return training.run_training(
             state,
             train_step=train_step,
@@ -145,6 +155,7 @@ def _run(
             checkpoints=checkpoints,
             log=log,
             stop_requested=stop_requested,
+            before_step=trace or (lambda index: None),
             description=run,
         )
 

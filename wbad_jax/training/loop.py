@@ -77,6 +77,7 @@ def run_training(
     checkpoints: Checkpoints,
     log: MetricLog,
     stop_requested: Callable[[], bool] = lambda: False,
+    before_step: Callable[[int], None] = lambda index: None,
     description: str = "train",
 ) -> TrainState:
     """Train from `state.step` to `settings.num_steps`, or until it is of no more use.
@@ -95,6 +96,7 @@ def run_training(
         checkpoints: Where to save.
         log: Where to write metrics.
         stop_requested: Polled after every step.
+        before_step: Called with the number of steps done, before each.
         description: Label of the progress bar.
 
     Returns:
@@ -112,6 +114,7 @@ def run_training(
     bar = tqdm(range(first, settings.num_steps), desc=description, initial=first,
                total=settings.num_steps, mininterval=1.0)  # fmt: skip
     for index in bar:
+        before_step(index)
         state, metrics = train_step(state, batch_at(index), key, budgets)
         step = index + 1
         pending.append((step, metrics))
