@@ -1,10 +1,12 @@
 """The page on attacks runs, and names what exists."""
 
+import json
 import pathlib
 import re
 
 import pytest
 
+from docs.figures import attack_tables
 from wbad_jax import attacks
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "attacks.md").read_text("utf-8")
@@ -33,3 +35,26 @@ def test_the_attacks_named_exist():
 def test_every_attack_with_a_name_is_in_the_table():
     for attack in attacks.ATTACKS.values():
         assert f"`{attack.__name__}`" in PAGE, attack.__name__
+
+
+@pytest.mark.fast
+def test_the_tables_are_those_of_the_results_files():
+    page = PAGE
+    for name, table in attack_tables.tables().items():
+        page = attack_tables.replace(page, name, table)
+    assert page == PAGE
+
+
+@pytest.mark.fast
+def test_the_suite_is_quoted_as_it_was_measured():
+    record = json.loads((attack_tables.RESULTS / "attack_suite.json").read_text())
+    text = " ".join(PAGE.split())
+    falls = (
+        f"{100 * record['clean_accuracy']:.1f} to {100 * record['robust_accuracy']:.1f}"
+    )
+    interval = f"{100 * record['ci_low']:.1f} to {100 * record['ci_high']:.1f}"
+    assert f"from {falls} % (95 % interval {interval})" in text
+    assert f"{record['wall_minutes']:.0f} minutes in all" in text
+    assert f"{record['images'][0]} simulated thermograms" in text
+    later = [n for name, n in record["broken_by"].items() if name != "apgd"]
+    assert sum(later) == 0
