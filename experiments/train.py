@@ -53,6 +53,7 @@ def train_and_evaluate(config: Config, workdir: pathlib.Path) -> None:
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
+        settings.augmentation(config, dataset.window)
         record_config(config, workdir)
 
         stop_requested = _stop_on_signal()

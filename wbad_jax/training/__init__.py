@@ -1,5 +1,6 @@
 """Robust training: objectives, one jitted step, the loop, checkpoints."""
 
+from wbad_jax.training.augmentation import AugmentationSettings, augment
 from wbad_jax.training.checkpoints import Checkpoints
 from wbad_jax.training.loop import (
     LoopSettings,
@@ -18,6 +19,7 @@ from wbad_jax.training.steps import (
 )
 
 __all__ = [
+    "AugmentationSettings",
     "Checkpoints",
     "LoopSettings",
     "MetricLog",
@@ -26,6 +28,7 @@ __all__ = [
     "StopRequestedError",
     "TrainState",
     "adamw",
+    "augment",
     "epsilon_ramp",
     "init_state",
     "make_robust_eval_step",

@@ -9,7 +9,10 @@ import optax
 
 from wbad_jax.attacks import Attack
 from wbad_jax.training.objectives import ApplyFn, Budgets, Objective
-from wbad_jax.types import Batch, Key, Params, PerExample
+from wbad_jax.types import Batch, Images, Key, Params, PerExample
+
+# Folded into the key of a step for augmentation; objectives fold in small numbers.
+_AUGMENTATION = 2**31 - 1
 
 
 class TrainState(NamedTuple):
@@ -44,6 +47,7 @@ def make_train_step(
     *,
     ema_decay: float = 0.99,
     epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
+    augment: Callable[[Key, Images], Images] | None = None,
 ):
     """Return a jitted `train_step(state, batch, key, budgets) -> (state, metrics)`.
 
@@ -57,6 +61,8 @@ def make_train_step(
             where smaller.
         epsilon_share: From the step to the share of the budgets in force; all of them
             at all times if None.
+        augment: Changes the images before anything else sees them; its draws do not
+            touch those of the objective.
 
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
@@ -67,6 +73,9 @@ def make_train_step(
         # Folding in the step, not splitting a carried key: a run resumed from a
         # checkpoint sees the keys it would have seen without the interruption.
         key = jax.random.fold_in(key, state.step)
+        if augment:
+            images = augment(jax.random.fold_in(key, _AUGMENTATION), batch.images)
+            batch = batch._replace(images=images)
         share = epsilon_share(state.step) if epsilon_share else jnp.ones(())
         budgets = jax.tree.map(lambda budget: budget * share, budgets)
         grad_fn = jax.value_and_grad(objective, has_aux=True)
