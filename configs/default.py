@@ -43,9 +43,14 @@ def get_config(mode: str = "full") -> Config:
     config.attack.l2_ratio = placeholder(float)
 
     config.model = ml_collections.ConfigDict()
+    # "cnn", "resnet", or the import path "package.module:Class" of any flax nnx module,
+    # built as Class(inputs, num_classes, rngs=..., **options).
     config.model.name = "cnn"
+    config.model.options = ml_collections.ConfigDict()
     config.model.widths = (16, 32, 64)
     config.model.blocks = 1
+    config.model.downsampling = "stride"  # or "dwt": low-pass band of a wavelet
+    config.model.downsampling_wavelet = "haar"
     config.model.wavelet = "haar"
     config.model.level = 2
     config.model.mirrored = True
@@ -79,6 +84,14 @@ def get_config(mode: str = "full") -> Config:
     config.training = ml_collections.ConfigDict()
     config.training.batch_size = 64
     config.training.random_flip = True  # left to right; changes no label
+    # Random changes of the training images, one draw for all images of a patient; 0 is
+    # off. Rotation, shift and offset are uniform up to this both ways, gain is 1 plus
+    # or minus this.
+    config.training.augmentation = ml_collections.ConfigDict()
+    config.training.augmentation.max_rotation_degrees = 0.0
+    config.training.augmentation.max_shift_pixels = 0.0
+    config.training.augmentation.max_gain = 0.0
+    config.training.augmentation.max_offset_celsius = 0.0
     config.training.learning_rate = 4e-3
     config.training.threshold_learning_rate = placeholder(float)
     config.training.warmup_fraction = 0.05

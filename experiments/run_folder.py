@@ -98,8 +98,12 @@ def load_config(workdir: pathlib.Path) -> Config:
         ConfigError: If the folder holds no run, or one with fields unknown today.
     """
     config = default_config()
+    plain = read_config(workdir)
     try:
-        for name, value in flatten(read_config(workdir)).items():
+        # The names of these options are the user's: no default config has them.
+        with config.unlocked():
+            config.model.options = plain["model"].pop("options", {})
+        for name, value in flatten(plain).items():
             *path, field = name.split(".")
             section = functools.reduce(lambda tree, part: tree[part], path, config)
             section[field] = tuple(value) if isinstance(value, list) else value

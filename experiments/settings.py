@@ -94,7 +94,10 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
         else None
     )
     model = build(
-        models.ModelSettings, "model", config.model, image_shape=tuple(image_shape)
+        models.ModelSettings,
+        "model",
+        config.model.to_dict(),
+        image_shape=tuple(image_shape),
     )
     if settings.num_steps == 0 and not settings.init_from:
         raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
@@ -176,6 +179,30 @@ def _build_optimizer(config: Config, num_steps: int):
     )
     values = {name: config.training[name] for name in names}
     return build(training.adamw, "training", values, num_steps=num_steps)
+
+
+def augmentation(
+    config: Config, window: tuple[float, float]
+) -> training.AugmentationSettings:
+    """How training images change at random.
+
+    Args:
+        config: The experiment.
+        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+
+    Raises:
+        ConfigError: If a change is negative or too large.
+    """
+    values = config.training.augmentation.to_dict()
+    celsius, width = values.pop("max_offset_celsius"), window[1] - window[0]
+    field = "training.augmentation"
+    offset = celsius / width
+    if not 0 <= offset <= 1:
+        raise ConfigError(
+            f"{field}.max_offset_celsius must be between 0 and the whole window of "
+            f"{width:g} °C, got {celsius}."
+        )
+    return build(training.AugmentationSettings, field, values, max_offset=offset)
 
 
 def training_attacks(config: Config) -> dict[str, Attack]:

@@ -56,6 +56,7 @@ def train_and_evaluate(
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
+        settings.augmentation(config, dataset.window)
         record_config(config, workdir)
 
         stop_requested = _stop_on_signal()
@@ -127,7 +128,7 @@ def main(_) -> None:
     prepare_jax()
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
-    train_and_evaluate(config, workdir, profile=flags.FLAGS["profile"].value)
+    train_and_evaluate(config, workdir, profile=bool(flags.FLAGS["profile"].value))
 
 
 if __name__ == "__main__":

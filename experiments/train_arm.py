@@ -13,7 +13,7 @@ import numpy as np
 
 from configs.default import Config
 from experiments.cohort import examples_of
-from experiments.settings import Arm, ConfigError, build
+from experiments.settings import Arm, ConfigError, augmentation, build
 from experiments.step_trace import StepTrace
 from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset
@@ -133,6 +133,7 @@ def _run(
         average=arm.average,
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
         weight_perturbation=arm.weight_perturbation,
+        augment=_augment(config, train),
     )
     draw = batch_sampler(
         train,
@@ -160,6 +161,20 @@ def _run(
         )
 
 
+def _augment(config, train: Dataset):
+    """From a key and images to changed images; None where nothing is switched on."""
+    settings = augmentation(config, train.window)
+    if not settings.active:
+        return None
+    # Twins are changed alike: their difference stays the tumour alone.
+    each = _examples_of_a_patient(train)
+    return functools.partial(training.augment, settings=settings, each=each)
+
+
+def _examples_of_a_patient(dataset: Dataset) -> int:
+    return len(dataset) // len(np.unique(dataset.patient_ids))
+
+
 def batch_sampler(
     dataset: Dataset, size: int, seed: int, *, random_flip: bool = False
 ) -> Callable[[int], Batch]:
@@ -176,9 +191,8 @@ def batch_sampler(
         random_flip: Whether to mirror half of the patients left to right, which
             changes no label.
     """
-    patients = len(np.unique(dataset.patient_ids))
-    each = len(dataset) // patients
-    order = grain.MapDataset.range(patients).seed(seed).shuffle().repeat()
+    each = _examples_of_a_patient(dataset)
+    order = grain.MapDataset.range(len(dataset) // each).seed(seed).shuffle().repeat()
     order = order.batch(size // each)
     weights = np.ones(size, np.float32)
 

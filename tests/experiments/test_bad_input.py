@@ -22,6 +22,23 @@ MISTAKES = {
         ["denoiser.level", "between 1 and", "9"],
     ),
     "model level too deep": ({"model.level": 8}, ["model.level", "32 x 32", "8"]),
+    "unknown network": ({"model.name": "vit"}, ["model", "'vit'", "resnet"]),
+    "network that does not exist": (
+        {"model.name": "wbad_jax.models:Vit"},
+        ["config.model", "wbad_jax.models:Vit", "'Vit'"],
+    ),
+    "unknown downsampling": (
+        {"model.downsampling": "pool"},
+        ["config.model", "downsampling", "'pool'", "dwt"],
+    ),
+    "gain of more than all": (
+        {"training.augmentation.max_gain": 1.5},
+        ["training.augmentation", "max_gain", "between 0 and 1", "1.5"],
+    ),
+    "offset beyond the window": (
+        {"training.augmentation.max_offset_celsius": 20.0},
+        ["training.augmentation.max_offset_celsius", "16 °C", "20.0"],
+    ),
     "unknown wavelet": ({"denoiser.wavelet": "db99"}, ["denoiser", "db99"]),
     "unknown mode": ({"denoiser.mode": "mirror"}, ["denoiser", "mirror", "symmetric"]),
     "unknown rule": (

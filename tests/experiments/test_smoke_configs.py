@@ -156,6 +156,28 @@ def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
     assert own["graybox"] > 0
 
 
+def test_any_network_with_augmentation_is_trained_and_restored(smoke_config, tmp_path):
+    models = {
+        "dwt": {"model.name": "resnet", "model.downsampling": "dwt"},
+        "own": {"model.name": "tests.models.user_networks:Perceptron"},
+    }
+    overrides = {"evaluation.attacks": ("fgsm",)}
+    overrides["training.augmentation.max_rotation_degrees"] = 5.0
+    overrides["training.augmentation.max_offset_celsius"] = 0.5
+    for name, model in models.items():
+        config = smoke_config("standard", **overrides, **model)
+        if name == "own":
+            with config.unlocked():
+                config.model.options = {"hidden": (6,)}
+        workdir = tmp_path / name
+        train_and_evaluate(config, workdir)
+        meta, _ = read_results(workdir)
+        evaluate_run(load_config(workdir), workdir)
+        assert (
+            read_results(workdir)[0]["parameters_sha256"] == meta["parameters_sha256"]
+        )
+
+
 def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_path):
     overrides = {
         "data.manual_dir": str(dmr_ir_folder),

@@ -210,7 +210,12 @@ def test_an_impossible_level_is_refused(field, create):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "vit"}, r"model name must be one of \['cnn'\], got 'vit'"),
+        ({"name": "vit"}, r"model name must be one of \['cnn', 'resnet'\] or .* 'vit'"),
+        ({"downsampling": "pool"}, r"downsampling must be .*'dwt'.*got 'pool'"),
+        ({"downsampling_wavelet": "db99"}, "downsampling_wavelet: .*db99"),
+        ({"options": {"depth": 3}}, "options .*'cnn' takes none, got .*depth"),
+        ({"widths": (8, 0)}, r"widths and blocks must be at least 1, got \(8, 0\)"),
+        ({"blocks": 0}, r"at least 1, got \(32, 64\) and 0"),
         ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
     ],
 )

@@ -8,13 +8,17 @@ from wbad_jax.models.defended import (
     ModelSettings,
     check_level,
 )
+from wbad_jax.models.downsampling import DOWNSAMPLINGS
 from wbad_jax.models.features import feature_images, num_features
+from wbad_jax.models.resnet import ResNet
 
 __all__ = [
     "Classifier",
+    "DOWNSAMPLINGS",
     "DefendedClassifier",
     "MODELS",
     "ModelSettings",
+    "ResNet",
     "ResidualCNN",
     "check_level",
     "feature_images",

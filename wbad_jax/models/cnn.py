@@ -1,9 +1,12 @@
 """A small residual network on DWT feature images."""
 
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from wbad_jax.models.downsampling import low_pass
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import GroupNorm, conv3x3
 from wbad_jax.types import Logits, Params
@@ -16,22 +19,83 @@ class ResidualBlock(nnx.Module):
         He et al. (2016), Identity mappings in deep residual networks, figure 4e.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        halve: bool = False,
+        downsampling_wavelet: str | None = None,
+        projection: Callable[..., nnx.Conv] = conv3x3,
+        rngs: nnx.Rngs,
+    ):
+        """Create the parameters, the same ones with and without a low-pass.
+
+        Args:
+            inputs: Channels of the maps.
+            outputs: Channels of the result.
+            halve: Whether the result has half the resolution.
+            downsampling_wavelet: Wavelet that halves it; None takes strides of 2.
+            projection: Convolution of the shortcut where channels or size change.
+            rngs: Source of the initial weights.
+        """
+        stride = 2 if halve and downsampling_wavelet is None else 1
         self.norm1 = group_norm(inputs)
         self.conv1 = conv3x3(inputs, outputs, stride=stride, rngs=rngs)
         self.norm2 = group_norm(outputs)
         self.conv2 = conv3x3(outputs, outputs, rngs=rngs)
-        reshapes = stride > 1 or inputs != outputs
+        reshapes = halve or inputs != outputs
         self.shortcut = (
-            conv3x3(inputs, outputs, stride=stride, rngs=rngs) if reshapes else None
+            projection(inputs, outputs, stride=stride, rngs=rngs) if reshapes else None
         )
+        self.downsampling_wavelet = downsampling_wavelet if halve else None
 
     def __call__(self, maps):
         """Transform `[batch, height, width, channels]` maps."""
         activated = nnx.relu(self.norm1(maps))
-        residual = self.conv1(activated)
+        residual = self._halved(self.conv1(activated))
         residual = self.conv2(nnx.relu(self.norm2(residual)))
-        return residual + (self.shortcut(activated) if self.shortcut else maps)
+        if self.shortcut is None:
+            return residual + maps
+        return residual + self._halved(self.shortcut(activated))
+
+    def _halved(self, maps):
+        wavelet = self.downsampling_wavelet
+        return maps if wavelet is None else low_pass(maps, wavelet)
+
+
+def residual_blocks(
+    widths: Sequence[int],
+    blocks: int,
+    *,
+    downsampling_wavelet: str | None,
+    projection: Callable[..., nnx.Conv] = conv3x3,
+    rngs: nnx.Rngs,
+) -> nnx.List:
+    """Stages of `blocks` residual blocks; each but the first halves the resolution.
+
+    Args:
+        widths: Channels of each stage, the first of which gets as many.
+        blocks: Residual blocks a stage.
+        downsampling_wavelet: See `ResidualBlock`.
+        projection: See `ResidualBlock`.
+        rngs: Source of the initial weights.
+    """
+    chain = []
+    for stage, width in enumerate(widths):
+        before = widths[max(stage - 1, 0)]
+        for block in range(blocks):
+            chain.append(
+                ResidualBlock(
+                    before if block == 0 else width,
+                    width,
+                    halve=stage > 0 and block == 0,
+                    downsampling_wavelet=downsampling_wavelet,
+                    projection=projection,
+                    rngs=rngs,
+                )
+            )
+    return nnx.List(chain)
 
 
 class ResidualCNN(nnx.Module):
@@ -49,6 +113,7 @@ class ResidualCNN(nnx.Module):
         *,
         widths: tuple[int, ...] = (32, 64),
         blocks: int = 1,
+        downsampling_wavelet: str | None = None,
         rngs: nnx.Rngs,
     ):
         """Create the parameters.
@@ -59,17 +124,14 @@ class ResidualCNN(nnx.Module):
             widths: Channels of each stage; every stage after the first halves the
                 resolution.
             blocks: Residual blocks a stage.
+            downsampling_wavelet: Wavelet that halves the resolution; None takes
+                strides of 2.
             rngs: Source of the initial weights.
         """
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
-        stages = []
-        for stage, width in enumerate(widths):
-            before = widths[max(stage - 1, 0)]
-            for block in range(blocks):
-                stride = 2 if stage > 0 and block == 0 else 1
-                channels = before if block == 0 else width
-                stages.append(ResidualBlock(channels, width, stride=stride, rngs=rngs))
-        self.blocks = nnx.List(stages)
+        self.blocks = residual_blocks(
+            widths, blocks, downsampling_wavelet=downsampling_wavelet, rngs=rngs
+        )
         self.norm = group_norm(widths[-1])
         self.head = nnx.Linear(2 * widths[-1], num_classes, rngs=rngs)
 

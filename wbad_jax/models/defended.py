@@ -6,17 +6,23 @@ has to be asked for by name.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.core import FrozenDict
 
 from wbad_jax import denoise, wavelets
 from wbad_jax.models.cnn import ResidualCNN
-from wbad_jax.models.features import feature_images, num_features
+from wbad_jax.models.downsampling import check_downsampling
+from wbad_jax.models.features import FeatureImages, feature_images, num_features
+from wbad_jax.models.imported import check_network, import_network
+from wbad_jax.models.resnet import ResNet
 from wbad_jax.types import Images, Key, Logits, LogitsFn, Params
 
-MODELS = {"cnn": ResidualCNN}
+MODELS = {"cnn": ResidualCNN, "resnet": ResNet}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,11 +30,18 @@ class ModelSettings:
     """What a classifier is made of; frozen, so that it can be closed over under jit.
 
     Attributes:
-        name: Key of `MODELS`.
+        name: Key of `MODELS`, or the import path "package.module:Class" of a network;
+            see `wbad_jax.models.imported`.
         image_shape: `(height, width, channels)`.
         num_classes: Number of logits.
-        widths: Channels of each stage of the network.
+        widths: Channels of each stage. This and the next three fields are of the
+            networks in `MODELS` alone.
         blocks: Residual blocks a stage.
+        downsampling: How stages after the first halve the resolution: "stride", or
+            "dwt" for the low-pass band after a convolution without stride.
+        downsampling_wavelet: Wavelet of "dwt".
+        options: Keyword arguments of a network named by its import path; hashable,
+            lists becoming tuples.
         wavelet: Wavelet of the feature images.
         level: Levels of the feature images.
         mirrored: Whether to add the difference to the mirrored image.
@@ -41,6 +54,9 @@ class ModelSettings:
     num_classes: int = 2
     widths: tuple[int, ...] = (32, 64)
     blocks: int = 1
+    downsampling: str = "stride"
+    downsampling_wavelet: str = "haar"
+    options: Mapping[str, Any] = FrozenDict()
     wavelet: str = "haar"
     level: int = 2
     mirrored: bool = True
@@ -48,13 +64,62 @@ class ModelSettings:
     scale: float = 0.1
 
     def __post_init__(self):
-        if self.name not in MODELS:
+        object.__setattr__(self, "options", FrozenDict(_hashable(self.options)))
+        own = self.name in MODELS
+        if not own and ":" not in self.name:
             raise ValueError(
-                f"model name must be one of {sorted(MODELS)}, got {self.name!r}."
+                f"model name must be one of {sorted(MODELS)} or an import path "
+                f"'package.module:Class', got {self.name!r}."
+            )
+        if own and self.options:
+            raise ValueError(
+                "model options are for networks named by an import path; "
+                f"{self.name!r} takes none, got {dict(self.options)}."
             )
         if self.num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {self.num_classes}.")
+        if not self.widths or min(*self.widths, self.blocks) < 1:
+            raise ValueError(
+                "model widths and blocks must be at least 1, got "
+                f"{self.widths} and {self.blocks}."
+            )
+        check_downsampling(self.downsampling, self.downsampling_wavelet)
         check_level("model.level", self.level, self.image_shape, self.wavelet)
+        if not own:
+            images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+            _, *shape = jax.eval_shape(self.features_of, images).shape
+            check_network(self.name, tuple(shape), self.num_classes, self.options)
+
+    def features_of(self, images: Images) -> FeatureImages:
+        """What the network sees of images in [0, 1]."""
+        return feature_images(
+            (images - self.center) / self.scale,
+            wavelet=self.wavelet,
+            level=self.level,
+            mirrored=self.mirrored,
+        )
+
+    def build_network(self, rngs: nnx.Rngs) -> nnx.Module:
+        """The network, with new parameters."""
+        inputs = num_features(self.image_shape[-1], self.level, self.mirrored)
+        if self.name not in MODELS:
+            network: Any = import_network(self.name)
+            return network(inputs, self.num_classes, rngs=rngs, **self.options)
+        dwt = self.downsampling == "dwt"
+        return MODELS[self.name](
+            inputs,
+            self.num_classes,
+            widths=self.widths,
+            blocks=self.blocks,
+            downsampling_wavelet=self.downsampling_wavelet if dwt else None,
+            rngs=rngs,
+        )
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _hashable(inner) for name, inner in value.items()}
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def check_level(
@@ -91,13 +156,7 @@ class DefendedClassifier(nnx.Module):
             if denoiser is None
             else denoise.Denoiser(denoiser, height * width, channels)
         )
-        self.network = MODELS[settings.name](
-            num_features(channels, settings.level, settings.mirrored),
-            settings.num_classes,
-            widths=settings.widths,
-            blocks=settings.blocks,
-            rngs=rngs,
-        )
+        self.network: Any = settings.build_network(rngs)
 
     def __call__(
         self, images: Images, *, backward: denoise.Backward = "exact"
@@ -105,14 +164,7 @@ class DefendedClassifier(nnx.Module):
         """Map images in [0, 1] to logits `[batch, classes]`."""
         if self.denoiser is not None:
             images = self.denoiser(images, backward=backward)
-        settings = self.settings
-        features = feature_images(
-            (images - settings.center) / settings.scale,
-            wavelet=settings.wavelet,
-            level=settings.level,
-            mirrored=settings.mirrored,
-        )
-        return self.network(features)
+        return self.network(self.settings.features_of(images))
 
 
 @dataclasses.dataclass(frozen=True)

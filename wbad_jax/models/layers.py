@@ -132,10 +132,19 @@ def he_normal(key, shape, dtype=jnp.float32, out_sharding=None) -> Array:
 
 def conv3x3(inputs: int, outputs: int, *, stride: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
     """A 3x3 "SAME" convolution without bias, for use before a normalisation."""
+    return _convolution(3, inputs, outputs, stride, rngs)
+
+
+def conv1x1(inputs: int, outputs: int, *, stride: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
+    """A 1x1 convolution without bias: another basis of the channels."""
+    return _convolution(1, inputs, outputs, stride, rngs)
+
+
+def _convolution(taps, inputs, outputs, stride, rngs) -> nnx.Conv:
     return nnx.Conv(
         inputs,
         outputs,
-        kernel_size=(3, 3),
+        kernel_size=(taps, taps),
         strides=(stride, stride),
         use_bias=False,
         kernel_init=he_normal,

@@ -1,6 +1,7 @@
 """Robust training: objectives, one jitted step, the loop, checkpoints."""
 
 from wbad_jax.training import averaging
+from wbad_jax.training.augmentation import AugmentationSettings, augment
 from wbad_jax.training.checkpoints import Checkpoints
 from wbad_jax.training.loop import (
     LoopSettings,
@@ -22,6 +23,7 @@ from wbad_jax.training.trades import mart, trades
 from wbad_jax.training.weight_perturbation import WeightPerturbation
 
 __all__ = [
+    "AugmentationSettings",
     "Checkpoints",
     "LoopSettings",
     "MetricLog",
@@ -33,6 +35,7 @@ __all__ = [
     "WeightPerturbation",
     "adamw",
     "averaging",
+    "augment",
     "epsilon_ramp",
     "init_state",
     "make_objective",

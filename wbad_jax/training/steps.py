@@ -11,7 +11,10 @@ from wbad_jax.attacks import Attack
 from wbad_jax.training import averaging
 from wbad_jax.training.objectives import ApplyFn, Budgets, Objective
 from wbad_jax.training.weight_perturbation import WeightPerturbation
-from wbad_jax.types import Batch, Key, Params, PerExample
+from wbad_jax.types import Batch, Images, Key, Params, PerExample
+
+# Folded into the key of a step for augmentation; objectives fold in small numbers.
+_AUGMENTATION = 2**31 - 1
 
 
 class TrainState(NamedTuple):
@@ -49,6 +52,7 @@ def make_train_step(
     average: averaging.Decay | None = None,
     epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
     weight_perturbation: WeightPerturbation | None = None,
+    augment: Callable[[Key, Images], Images] | None = None,
 ):
     """Return a jitted `train_step(state, batch, key, budgets) -> (state, metrics)`.
 
@@ -63,6 +67,8 @@ def make_train_step(
             at all times if None.
         weight_perturbation: Where to take the optimiser's gradient; at the parameters
             themselves if None. Costs one more gradient.
+        augment: Changes the images before anything else sees them; its draws do not
+            touch those of the objective.
 
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
@@ -76,6 +82,9 @@ def make_train_step(
         key = jax.random.fold_in(key, state.step)
         ramp = epsilon_share(state.step) if epsilon_share else jnp.ones(())
         budgets = jax.tree.map(lambda budget: budget * ramp, budgets)
+        if augment is not None:
+            images = augment(jax.random.fold_in(key, _AUGMENTATION), batch.images)
+            batch = batch._replace(images=images)
         versions = objective.craft(state.params, key, batch, budgets)
         grad_fn = jax.value_and_grad(objective.loss, has_aux=True)
         (loss, metrics), grads = grad_fn(state.params, batch, versions)
