@@ -61,19 +61,23 @@ def strength_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def overhead_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Cost of an attack over that of its passes, and seconds to compile."""
+    """Cost of an attack over that of its passes, and what else is measured there.
+
+    The peak is that of a product of large matrices in the same process.
+    """
     cells = [
         [
             row["attack"],
             row["model"],
             f"{row['gradients']} + {row['forwards']}",
             f"{row['overhead']['wall']:.2f} ({row['overhead']['cpu']:.2f})",
+            f"{100 * row['gigaflops'] / row['peak_gigaflops']:.0f}",
             f"{row['compile']['wall_ms'] / 1e3:.1f}",
         ]
         for row in rows
     ]
-    head = ["attack", "model", "gradients + forwards", "cost / passes", "compile, s"]
-    return _table(head, cells)
+    head = ["attack", "model", "gradients + forwards", "cost / passes"]
+    return _table([*head, "% of peak", "compile, s"], cells)
 
 
 def suite_table(record: Mapping[str, Any]) -> str:
