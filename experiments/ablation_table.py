@@ -158,7 +158,7 @@ def draw(rows: Sequence[Row], path: pathlib.Path) -> bool:
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_title(arm, loc="left")
-        axes.legend(fontsize="x-small", loc="lower left")
+        axes.legend(fontsize="x-small", bbox_to_anchor=(1.01, 1), loc="upper left")
     axes.set_xlabel("accuracy, 95 % over patients")
     figure.savefig(path, dpi=120)
     return True
