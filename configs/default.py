@@ -4,6 +4,8 @@ Epsilon may be given in pixel units (`attack.epsilon`, which wins) or in degrees
 (`attack.epsilon_celsius`). Images map a fixed window of temperature to [0, 1].
 """
 
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -191,3 +193,48 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     # Validation score that picks the best checkpoint.
     arm.select_by = "robust_accuracy" if robust else "clean_accuracy"
     return arm
+
+
+def make_sweep(
+    name: str,
+    base: Config,
+    runs: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    *,
+    reference: str,
+) -> Config:
+    """A sweep for `experiments.ablate`: runs that differ from a config in some fields.
+
+    Args:
+        name: Of the sweep, and its folder.
+        base: The config that all runs start from.
+        runs: By name, the fields that are other than in `base`, with dotted names.
+        seeds: Each run is repeated with each of them.
+        reference: Run that the others are compared with.
+    """
+    sweep: Config = ml_collections.ConfigDict()
+    sweep.name = name
+    sweep.base = base
+    # Dotted names are no keys of a ConfigDict: pairs in their place.
+    sweep.runs = tuple((run, tuple(fields.items())) for run, fields in runs.items())
+    sweep.seeds = tuple(seeds)
+    sweep.reference = reference
+    return sweep
+
+
+def grid(axes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """All combinations of some fields' values, as runs of a sweep.
+
+    Args:
+        axes: Values by dotted name of the field.
+
+    Returns:
+        Runs called such as "level=2,wavelet=db4", by the last part of each field.
+    """
+    return {
+        ",".join(
+            f"{field.rsplit('.', 1)[-1]}={value}"
+            for field, value in zip(axes, values, strict=True)
+        ): dict(zip(axes, values, strict=True))
+        for values in itertools.product(*axes.values())
+    }
