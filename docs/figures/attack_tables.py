@@ -35,11 +35,11 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         ours = row["times"]["wbad_jax"]
         ratios = ", ".join(
-            f"{peer} {ratio['wall']:.2f} ({ratio['cpu']:.2f})"
+            f"{peer} {_short(ratio['wall'])} ({_short(ratio['cpu'])})"
             for peer, ratio in row["speedup"].items()
         )
         model = _LABELS.get(row["model"], row["model"])
-        times = f"{ours['wall_ms']:.0f} ({ours['cpu_ms']:.0f})"
+        times = f"{_short(ours['wall_ms'])} ({_short(ours['cpu_ms'])})"
         cells.append([row["attack"], model, times, ratios])
     return _table(["attack", "model", "ms", "times faster than"], cells)
 
@@ -103,6 +103,10 @@ def replace(page: str, name: str, table: str) -> str:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 20 else f"{value:.0f}"
 
 
 def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
