@@ -62,14 +62,15 @@ def train_arm(
     mesh = devices.data_mesh(config.training.batch_size)
     state = devices.replicate(jax.jit(init)(params), mesh)
     with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
-        latest = checkpoints.latest_step()
-        if latest is not None:
+        resumed = checkpoints.latest_step() is not None
+        if resumed:
             state = devices.replicate(checkpoints.restore(state), mesh)
-        if latest == arm.loop.num_steps or state.stopped:
-            print(f"{run}: finished earlier, restored step {latest}.")
+        done = int(state.step)
+        if done == arm.loop.num_steps or state.stopped:
+            print(f"{run}: finished earlier, restored step {done}.")
             return state.best_params
-        if latest is not None:
-            print(f"{run}: resuming from step {latest}.")
+        if resumed:
+            print(f"{run}: resuming from step {done}.")
         trace = StepTrace(workdir / "profile" / run) if profile else None
         state = _run(
             arm, config, state, jax.random.fold_in(key, 1),
@@ -102,15 +103,14 @@ def restore_arm(
     state = training.init_state(params, arm.optimizer)
     directory = workdir / run / "checkpoints"
     with training.Checkpoints(directory) as checkpoints:
-        latest = checkpoints.latest_step()
-        restored = None if latest is None else checkpoints.restore(state)
-        ended = restored is not None and bool(restored.stopped)
-        if restored is None or (latest != arm.loop.num_steps and not ended):
+        if checkpoints.latest_step() is not None:
+            state = checkpoints.restore(state)
+        if int(state.step) != arm.loop.num_steps and not state.stopped:
             raise ConfigError(
                 f"{directory}: training has to reach step {arm.loop.num_steps}, but "
-                f"the newest checkpoint is {latest}. Run experiments.train first."
+                f"is at {int(state.step)}. Run experiments.train first."
             )
-        return restored.best_params
+        return state.best_params
 
 
 def parameters_sha256(params: Params) -> str:

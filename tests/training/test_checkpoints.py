@@ -89,3 +89,46 @@ def test_no_checkpoint_is_an_error(tmp_path):
         pytest.raises(FileNotFoundError, match=f"No checkpoint in {tmp_path}"),
     ):
         checkpoints.restore(tree())
+
+
+def damage(folder, how):
+    """Breaks a checkpoint as crashes and full disks do."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    assert files
+    if how == "empty files":
+        for file in files:
+            file.write_bytes(b"")
+    elif how == "halved files":
+        for file in files:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    else:
+        for file in files:
+            file.unlink()
+
+
+@pytest.mark.parametrize("how", ["empty files", "halved files", "no files"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(how, tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, tree())
+        checkpoints.save(2, tree(offset=1.0))
+    damage(tmp_path / "2", how)
+    with training.Checkpoints(tmp_path) as checkpoints:
+        with pytest.warns(UserWarning, match="2 is damaged .*step 1 is restored"):
+            restored = checkpoints.restore(tree())
+        assert bits(restored["float"]) == bits(tree()["float"])
+        assert (tmp_path / "damaged-2").is_dir()
+        # The step can be saved again.
+        checkpoints.save(2, tree(offset=2.0))
+    with training.Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(tree())
+        assert bits(restored["float"]) == bits(tree(offset=2.0)["float"])
+
+
+def test_nothing_is_set_aside_where_none_can_be_read(tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, tree())
+        checkpoints.save(2, tree())
+        checkpoints.wait()
+        with pytest.raises(ValueError, match="2 cannot be read"):
+            checkpoints.restore({"other": jnp.zeros(3)})
+    assert {"1", "2"} <= {path.name for path in tmp_path.iterdir()}

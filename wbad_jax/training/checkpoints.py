@@ -5,6 +5,7 @@ it, so a process killed in the middle of a save leaves the earlier steps intact.
 """
 
 import pathlib
+import warnings
 from typing import Any
 
 import jax
@@ -45,18 +46,39 @@ class Checkpoints:
         self._manager.wait_until_finished()
 
     def restore(self, like: Any, step: int | None = None) -> Any:
-        """Restore a state.
+        """Restore a step, or the newest that can be read.
+
+        A newer one that cannot, when an older one can, is damaged: it is renamed to
+        `damaged-<step>`, with a warning, so that training saves that step anew.
 
         Args:
             like: A state of the same structure and shapes, arrays or abstract.
-            step: Which one; the newest if None.
+            step: Which one; the newest that can be read if None.
 
         Raises:
             FileNotFoundError: If there is no checkpoint.
+            ValueError: If none can be read as such a state.
         """
-        step = self.latest_step() if step is None else step
-        if step is None:
+        if step is not None:
+            return self._restore(step, like)
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        if not steps:
             raise FileNotFoundError(f"No checkpoint in {self.directory}.")
+        failures: dict[int, Exception] = {}
+        for candidate in steps:
+            try:
+                restored = self._restore(candidate, like)
+            except Exception as error:  # whatever a damaged file makes of the reader
+                failures[candidate] = error
+                continue
+            self._set_aside(failures, candidate)
+            return restored
+        newest = steps[0]
+        raise ValueError(
+            f"{self.directory}/{newest} cannot be read: {failures[newest]}"
+        ) from failures[newest]
+
+    def _restore(self, step: int, like: Any) -> Any:
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -65,3 +87,16 @@ class Checkpoints:
             like,
         )
         return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def _set_aside(self, failures: dict[int, Exception], good: int) -> None:
+        for step, error in failures.items():
+            place = self.directory / str(step)
+            place.rename(self.directory / f"damaged-{step}")
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            warnings.warn(
+                f"{place} is damaged ({reason[0]}) and now called damaged-{step}; "
+                f"step {good} is restored in its place.",
+                stacklevel=3,
+            )
+        if failures:
+            self._manager.reload()
