@@ -94,6 +94,8 @@ def get_config(mode: str = "full") -> Config:
     config.training.augmentation.max_shift_pixels = 0.0
     config.training.augmentation.max_gain = 0.0
     config.training.augmentation.max_offset_celsius = 0.0
+    # Whether every class counts alike in the loss, however many examples it has.
+    config.training.balance_classes = False
     config.training.learning_rate = 4e-3
     config.training.threshold_learning_rate = placeholder(float)
     config.training.warmup_fraction = 0.05

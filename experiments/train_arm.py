@@ -6,19 +6,19 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Mapping
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from configs.default import Config
+from experiments.batches import batch_sampler, examples_of_a_patient
 from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, augmentation, build
 from experiments.step_trace import StepTrace
 from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
-from wbad_jax.types import Batch, Params
+from wbad_jax.types import Params
 
 
 def train_arm(
@@ -140,6 +140,7 @@ def _run(
         config.training.batch_size,
         config.seed,
         random_flip=config.training.random_flip,
+        balance_classes=config.training.balance_classes,
     )
     with (
         training.MetricLog(workdir, run, int(state.step)) as log,
@@ -167,46 +168,8 @@ def _augment(config, train: Dataset):
     if not settings.active:
         return None
     # Twins are changed alike: their difference stays the tumour alone.
-    each = _examples_of_a_patient(train)
+    each = examples_of_a_patient(train)
     return functools.partial(training.augment, settings=settings, each=each)
-
-
-def _examples_of_a_patient(dataset: Dataset) -> int:
-    return len(dataset) // len(np.unique(dataset.patient_ids))
-
-
-def batch_sampler(
-    dataset: Dataset, size: int, seed: int, *, random_flip: bool = False
-) -> Callable[[int], Batch]:
-    """From a step to its batch: shuffled anew each epoch, a pure function of the step.
-
-    The examples of one patient go together: where both twins of each patient are
-    trained on, they meet in one batch, and their difference is the tumour alone.
-
-    Args:
-        dataset: Examples to draw from, ordered by patient, as many for each.
-        size: Examples a batch, a multiple of those of a patient; a set smaller than
-            that is repeated within a batch.
-        seed: Of the shuffles.
-        random_flip: Whether to mirror half of the patients left to right, which
-            changes no label.
-    """
-    each = _examples_of_a_patient(dataset)
-    order = grain.MapDataset.range(len(dataset) // each).seed(seed).shuffle().repeat()
-    order = order.batch(size // each)
-    weights = np.ones(size, np.float32)
-
-    def batch_at(step: int) -> Batch:
-        rows = np.asarray(order[step])[:, None] * each + np.arange(each)
-        rows = rows.ravel()
-        images = dataset.images[rows]
-        if random_flip:
-            flips = np.random.default_rng((seed, step)).random(size // each) < 0.5
-            flips = np.repeat(flips, each)[:, None, None, None]
-            images = np.where(flips, images[:, :, ::-1], images)
-        return Batch._make((images, dataset.labels[rows], weights))
-
-    return batch_at
 
 
 def _validator(arm, config, validation, budgets, key):

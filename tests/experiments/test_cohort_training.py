@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import cohort
+from experiments.batches import balanced_weights, batch_sampler
 from experiments.settings import ConfigError
-from experiments.train_arm import batch_sampler
 from wbad_jax.data import DataError
 from wbad_jax.data.dataset import Dataset
 
@@ -123,6 +123,19 @@ def test_a_batch_holds_whole_patients():
         assert len(set(rows)) == 12
         seen += patients[:, 0].tolist()
     assert sorted(seen) == list(range(6))
+
+
+def test_balanced_classes_weigh_alike():
+    labels = np.array([0, 1, 1, 1, 2, 1])
+    weights = balanced_weights(labels)
+    totals = [weights[labels == label].sum() for label in range(3)]
+    np.testing.assert_allclose(totals, 2.0, rtol=1e-6)
+    dataset = make_dataset(6, 1)
+    for balance in (False, True):
+        batch = batch_sampler(dataset, 4, seed=0, balance_classes=balance)(0)
+        known = balanced_weights(dataset.labels) if balance else np.ones(len(dataset))
+        by_label = dict(zip(dataset.labels, known, strict=True))
+        np.testing.assert_allclose(batch.weights, [by_label[n] for n in batch.labels])
 
 
 def test_default_data_dir(monkeypatch, tmp_path):
