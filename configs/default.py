@@ -4,7 +4,6 @@ Epsilon may be given in pixel units (`attack.epsilon`, which wins) or in degrees
 (`attack.epsilon_celsius`). Images map a fixed window of temperature to [0, 1].
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -200,10 +199,13 @@ def _arm(objective: str, *, denoise: bool) -> Config:
 def make_sweep(
     name: str,
     base: Config,
-    runs: Mapping[str, Mapping[str, Any]],
-    seeds: Sequence[int],
+    runs: Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    reference: str,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    reference: str = "",
+    shown_arms: Sequence[str] = (),
+    shown_attacks: Sequence[str] = ("worst_case",),
 ) -> Config:
     """A sweep for `experiments.ablate`: runs that differ from a config in some fields.
 
@@ -211,32 +213,24 @@ def make_sweep(
         name: Of the sweep, and its folder.
         base: The config that all runs start from.
         runs: By name, the fields that are other than in `base`, with dotted names.
+        grid: Values by dotted name of a field; each combination is one more run, called
+            such as "level=2,wavelet=db4".
         seeds: Each run is repeated with each of them.
-        reference: Run that the others are compared with.
+        reference: Run that the others are compared with; the first if empty.
+        shown_arms: Arms on the terminal and in the figure, all if empty; the files hold
+            all of them always.
+        shown_attacks: Attacks shown there beside the clean images.
     """
     sweep: Config = ml_collections.ConfigDict()
     sweep.name = name
     sweep.base = base
     # Dotted names are no keys of a ConfigDict: pairs in their place.
-    sweep.runs = tuple((run, tuple(fields.items())) for run, fields in runs.items())
+    sweep.runs = tuple(
+        (run, tuple(fields.items())) for run, fields in (runs or {}).items()
+    )
+    sweep.grid = tuple((field, tuple(values)) for field, values in (grid or {}).items())
     sweep.seeds = tuple(seeds)
     sweep.reference = reference
+    sweep.shown_arms = tuple(shown_arms)
+    sweep.shown_attacks = tuple(shown_attacks)
     return sweep
-
-
-def grid(axes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
-    """All combinations of some fields' values, as runs of a sweep.
-
-    Args:
-        axes: Values by dotted name of the field.
-
-    Returns:
-        Runs called such as "level=2,wavelet=db4", by the last part of each field.
-    """
-    return {
-        ",".join(
-            f"{field.rsplit('.', 1)[-1]}={value}"
-            for field, value in zip(axes, values, strict=True)
-        ): dict(zip(axes, values, strict=True))
-        for values in itertools.product(*axes.values())
-    }

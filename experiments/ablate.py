@@ -5,13 +5,16 @@ r"""Run a sweep: many variants of one experiment, and one table to compare them.
         --config.base.data.data_dir=DATA --workdir=runs/smoke
 
 Every run trains and evaluates in a process of its own, in `workdir/RUN/seedN`, a work
-folder like any other. One that fails is noted, and the others go on; the same command
-again skips what is finished, resumes what was interrupted and tries again what failed.
-Writes `ablation.json`, `ablation.csv` and `ablation.png` into the work folder.
+folder like any other. One that fails is noted, and the others go on. The same command
+again skips what is finished, resumes what was interrupted and tries again what failed;
+SIGTERM and SIGINT let the current run save, then stop. `ablation.json`, `ablation.csv`
+and `ablation.png` in the work folder are up to date after each run. The exit status is
+1 if any run failed.
 """
 
-import dataclasses
+import contextlib
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -20,140 +23,141 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 
 from configs.default import Config
-from experiments import ablation_table, settings
+from experiments import ablation_table, sweep
+from experiments.ablation_plot import draw
 from experiments.command_line import define_config, prepare_jax, required, run_command
-from experiments.run_folder import locked
+from experiments.run_folder import check_config, locked
 from experiments.settings import ConfigError
+from experiments.sweep import Variant
 from experiments.train import train_and_evaluate
+from wbad_jax.training import StopRequestedError
 
 _ERROR_LINES = 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One run of a sweep.
+class StopSignal:
+    """Whether SIGTERM or SIGINT came; each is passed on to the current run.
 
     Attributes:
-        name: Of the run.
-        seed: Of its training.
-        config: The experiment.
+        requested: Whether one came.
+        process: The current run. The first signal makes it save, a second one abort.
     """
 
-    name: str
-    seed: int
-    config: Config
+    def __init__(self):
+        self.requested = False
+        self.process: subprocess.Popen | None = None
 
-    @property
-    def path(self) -> pathlib.Path:
-        """Its folder within that of the sweep."""
-        return pathlib.Path(self.name) / f"seed{self.seed}"
+    def __call__(self, number: int, _) -> None:
+        """Handle a signal."""
+        self.requested = True
+        name = signal.Signals(number).name
+        print(f"\n{name}: the current run saves, then the sweep stops.", flush=True)
+        if self.process is not None:
+            self.process.send_signal(number)
 
-
-def expand(sweep: Config) -> list[Variant]:
-    """All runs of a sweep, checked as far as is possible without data.
-
-    Raises:
-        ConfigError: If a field is unknown or of another type, two runs have one name,
-            there are none, or the reference is not among them.
-    """
-    names = [name for name, _ in sweep.runs]
-    if not names or not sweep.seeds:
-        raise ConfigError("A sweep needs at least one of runs and one of seeds.")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"runs must have names of their own, got {twice} twice.")
-    for name in names:
-        if name in (".", "..") or "/" in name or not name:
-            raise ConfigError(f"runs must have names fit for a folder, got {name!r}.")
-    if sweep.reference not in names:
-        raise ConfigError(
-            f"reference must be one of the runs {names}, got {sweep.reference!r}."
-        )
-    return [
-        Variant(name, seed, _changed(sweep, name, fields, seed))
-        for name, fields in sweep.runs
-        for seed in sweep.seeds
-    ]
+    @contextlib.contextmanager
+    def handling(self) -> Iterator[None]:
+        """Be the handler of both signals."""
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, self) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
 
 
-def _changed(sweep: Config, name: str, fields, seed: int) -> Config:
-    config = sweep.base.copy_and_resolve_references().lock()
-    try:
-        config.update_from_flattened_dict({**dict(fields), "seed": seed})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"run {name!r}: {error}") from error
-    config.name = f"{sweep.name}-{name}"
-    settings.check_evaluation(config)
-    return config
-
-
-def run_sweep(sweep: Config, workdir: pathlib.Path, arguments: Sequence[str]) -> bool:
+def run_sweep(config: Config, workdir: pathlib.Path, arguments: Sequence[str]) -> bool:
     """Run what is not finished, and write the table.
 
     Args:
-        sweep: What to run.
-        workdir: Folder of the sweep.
+        config: The sweep.
+        workdir: Its folder.
         arguments: Flags with which the processes of single runs find the same sweep.
 
     Returns:
         Whether all runs are finished.
+
+    Raises:
+        ConfigError: If the sweep cannot work, or a folder belongs to another run.
+        StopRequestedError: After a SIGTERM or SIGINT, if that left any run waiting.
     """
-    variants = expand(sweep)
-    errors: dict[pathlib.Path, str] = {}
-    with locked(workdir):
+    variants = sweep.expand(config)
+    stop = StopSignal()
+    with locked(workdir), stop.handling():
+        for variant in variants:
+            check_config(variant.config, workdir / variant.path)
         waiting = [v for v in variants if not _finished(workdir, v)]
         print(f"{len(variants)} runs, {len(variants) - len(waiting)} finished before.")
         start = time.monotonic()
         for number, variant in enumerate(waiting):
+            if stop.requested:
+                break
             left = _remaining(time.monotonic() - start, number, len(waiting))
             print(f"[{number + 1}/{len(waiting)}] {variant.path}{left}", flush=True)
-            error = _run_apart(variant, workdir, arguments)
-            if error is not None:
-                errors[variant.path] = error
-                last = error.strip().splitlines()[-1]
-                print(f"  failed: {last}", flush=True)
-        runs = dict(_finished_runs(workdir, variants))
-        ablation_table.write(runs, sweep.reference, _by_name(errors), workdir)
-    return not errors
+            _run_and_note(variant, workdir, arguments, stop)
+            _tabulate(config, variants, workdir)
+        print(_tabulate(config, variants, workdir))
+    unfinished = [v for v in variants if not _finished(workdir, v)]
+    if stop.requested and unfinished:
+        raise StopRequestedError(f"Stopped with {len(unfinished)} runs to go.")
+    return not unfinished
 
 
 def _finished(workdir: pathlib.Path, variant: Variant) -> bool:
-    return (workdir / variant.path / "results.json").exists()
+    results = workdir / variant.path / "results.json"
+    return results.exists() and not _note(workdir, variant).exists()
 
 
-def _finished_runs(
-    workdir: pathlib.Path, variants: Sequence[Variant]
-) -> Iterator[tuple[str, list[pathlib.Path]]]:
-    """Folders of the finished seeds of each run, runs in order."""
-    for name in dict.fromkeys(variant.name for variant in variants):
-        own = [v for v in variants if v.name == name and _finished(workdir, v)]
-        if own:
-            yield name, [workdir / variant.path for variant in own]
+def _note(workdir: pathlib.Path, variant: Variant) -> pathlib.Path:
+    """File that says why a run failed, until it is tried again."""
+    return workdir / variant.path / "error.txt"
 
 
-def _run_apart(variant: Variant, workdir: pathlib.Path, arguments) -> str | None:
-    """Train and evaluate in a new process; what it said last, if it failed."""
+def _run_and_note(variant: Variant, workdir, arguments, stop: StopSignal) -> None:
+    """Run; if that fails, say why here and in the folder of the run."""
+    note = _note(workdir, variant)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.unlink(missing_ok=True)
+    error = _run_apart(variant, workdir, arguments, stop)
+    if error is not None:
+        note.write_text(error + "\n", encoding="utf-8")
+        print(f"  failed: {ablation_table.last_line(error)}", flush=True)
+
+
+def _run_apart(
+    variant: Variant, workdir: pathlib.Path, arguments: Sequence[str], stop: StopSignal
+) -> str | None:
+    """Train and evaluate in a new process; how it ended and what it said, if failed."""
     folder = workdir / variant.path
-    folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "experiments.ablate", *arguments]
     log = folder / "log.txt"
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(
+        # A session of its own: Ctrl-C reaches it through `stop` only, and so once.
+        stop.process = subprocess.Popen(
             [*command, f"--only={variant.path}"],
             stdout=file,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
+        status = stop.process.wait()
+        stop.process = None
+    if _finished(workdir, variant):
         try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            process.terminate()  # it saves, then stops
-            process.wait()
-            raise
-    if status == 0 and _finished(workdir, variant):
+            check_config(variant.config, folder)  # the sweep's file may have changed
+        except ConfigError as error:
+            return str(error)
         return None
+    if stop.requested:
+        return None
+    ended = (
+        f"killed by {signal.Signals(-status).name}"
+        if status < 0
+        else f"ended with status {status}"
+    )
     lines = log.read_text("utf-8", errors="replace").replace("\r", "\n").splitlines()
-    said = "\n".join(line for line in lines[-_ERROR_LINES:] if line.strip())
-    return said or f"ended with status {status}"
+    said = [line for line in lines if line.strip()][-_ERROR_LINES:]
+    return "\n".join([f"{ended}, having said:", *said] if said else [ended])
 
 
 def _remaining(seconds: float, done: int, total: int) -> str:
@@ -163,8 +167,27 @@ def _remaining(seconds: float, done: int, total: int) -> str:
     return f", {seconds / 60:.0f} min so far, about {minutes:.0f} to go"
 
 
-def _by_name(errors: dict[pathlib.Path, str]) -> dict[str, str]:
-    return {str(path): error for path, error in errors.items()}
+def _tabulate(
+    config: Config, variants: Sequence[Variant], workdir: pathlib.Path
+) -> str:
+    """Write the table of what is finished, and return it as text."""
+    runs: dict[str, list[pathlib.Path]] = {}
+    failed, waiting = {}, []
+    for variant in variants:
+        if _finished(workdir, variant):
+            runs.setdefault(variant.name, []).append(workdir / variant.path)
+        elif _note(workdir, variant).exists():
+            error = _note(workdir, variant).read_text("utf-8").strip()
+            failed[str(variant.path)] = error
+        else:
+            waiting.append(str(variant.path))
+    reference = sweep.reference(config)
+    rows = ablation_table.write(
+        runs, reference=reference, failed=failed, waiting=waiting, workdir=workdir
+    )
+    shown = ablation_table.Shown(config.shown_arms, config.shown_attacks).of(rows)
+    draw(shown, workdir / "ablation.png")
+    return ablation_table.describe(shown, reference, failed, waiting)
 
 
 def define_flags() -> None:
@@ -178,14 +201,14 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    sweep = required("config")
-    workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{sweep.name}")
+    config = required("config")
+    workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     only = flags.FLAGS["only"].value
     if only is None:
-        if not run_sweep(sweep, workdir, sys.argv[1:]):
+        if not run_sweep(config, workdir, sys.argv[1:]):
             sys.exit(1)
         return
-    chosen = [variant for variant in expand(sweep) if str(variant.path) == only]
+    chosen = [v for v in sweep.expand(config) if str(v.path) == only]
     if not chosen:
         raise ConfigError(f"--only must be RUN/seedN of the sweep, got {only!r}.")
     prepare_jax()

@@ -2,10 +2,13 @@
 
 Of each example the mean over seeds is taken first. Intervals resample patients, since
 images of one patient fall together, and hold for these seeds: the spread over seeds
-stands beside them. Differences are paired: the same patients in both runs.
+stands beside them. Differences are paired: the same patients and the same seeds in both
+runs. Their p-values flip the signs of the patients' differences, and `p_holm` corrects
+for the number of runs compared under one condition (Holm 1979).
 """
 
 import csv
+import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -17,13 +20,36 @@ from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
 Row = dict[str, Any]
+_CONDITION = ("arm", "set", "protocol", "attack", "norm", "epsilon")
 COLUMNS: tuple[str, ...] = (
-    "run", "seeds", "arm", "set", "protocol", "attack", "norm", "epsilon", "n",
-    "patients", "accuracy", "ci_low", "ci_high", "seed_std", "difference",
-    "difference_low", "difference_high",
+    "run", "seeds", *_CONDITION, "n", "patients", "accuracy", "ci_low", "ci_high",
+    "seed_std", "difference", "difference_low", "difference_high", "difference_seeds",
+    "p_value", "p_holm",
 )  # fmt: skip
 _DRAWS = 2000
 _LEVELS = (0.025, 0.975)
+
+
+class Shown(NamedTuple):
+    """What the terminal and the figure show, of what the files hold.
+
+    Attributes:
+        arms: All if empty.
+        attacks: Beside the clean images.
+    """
+
+    arms: Sequence[str] = ()
+    attacks: Sequence[str] = ("worst_case",)
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Those rows, of the test set."""
+        return [
+            row
+            for row in rows
+            if row["set"] == "test"
+            and (not self.arms or row["arm"] in self.arms)
+            and row["attack"] in ("none", *self.attacks)
+        ]
 
 
 class Scores(NamedTuple):
@@ -31,20 +57,20 @@ class Scores(NamedTuple):
 
     Attributes:
         correct: `[seeds, n]`.
+        seeds: Of the rows of `correct`.
         patients: `[n]`, to whom the examples belong.
         examples: `[n]`, their names.
     """
 
     correct: np.ndarray
+    seeds: tuple[int, ...]
     patients: np.ndarray
     examples: np.ndarray
 
-    @property
-    def per_patient(self) -> np.ndarray:
-        """Right decisions and examples of each patient, `[patients, 2]`."""
-        _, index = np.unique(self.patients, return_inverse=True)
-        right = np.bincount(index, self.correct.mean(axis=0))
-        return np.stack([right, np.bincount(index)], axis=-1)
+    def mean_over(self, seeds: Sequence[int]) -> np.ndarray:
+        """Mean of each example over some of the seeds, `[n]`."""
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return self.correct[rows].mean(axis=0)
 
 
 def table(runs: Mapping[str, Sequence[list[Outcome]]], reference: str) -> list[Row]:
@@ -56,112 +82,132 @@ def table(runs: Mapping[str, Sequence[list[Outcome]]], reference: str) -> list[R
 
     Returns:
         Rows with the fields `COLUMNS`; differences are None for the reference, and
-        where it has no such condition or other examples.
+        where it has no such condition, other examples or no seed in common.
     """
     scores = {name: _by_condition(seeds) for name, seeds in runs.items()}
     known = scores.get(reference, {})
-    return [
-        _row(name, condition, own, None if name == reference else known.get(condition))
+    rows = [
+        dict.fromkeys(COLUMNS)
+        | {"run": name, **dict(zip(_CONDITION, condition, strict=True))}
+        | _accuracy(own)
+        | ({} if name == reference else _difference(own, known.get(condition)))
         for name, conditions in scores.items()
         for condition, own in conditions.items()
     ]
+    for condition in {_condition(row): None for row in rows}:
+        compared = [r for r in rows if _condition(r) == condition]
+        _correct_for_multiplicity([r for r in compared if r["p_value"] is not None])
+    return rows
 
 
 def write(
     runs: Mapping[str, Sequence[pathlib.Path]],
+    *,
     reference: str,
-    errors: Mapping[str, str],
+    failed: Mapping[str, str],
+    waiting: Sequence[str],
     workdir: pathlib.Path,
-) -> None:
-    """Write `ablation.json` and `.csv` and a figure, and print the table.
+) -> list[Row]:
+    """Write `ablation.json` and `.csv`.
 
     Args:
         runs: Folders of the finished seeds of each run.
         reference: Run that the others are compared with.
-        errors: What the failed runs said last.
+        failed: Why, by run.
+        waiting: Runs that have not been tried.
         workdir: Where to write.
+
+    Returns:
+        The rows of both.
     """
     outcomes = {
         name: [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
         for name, folders in runs.items()
     }
     rows = table(outcomes, reference)
-    record = {"reference": reference, "rows": rows, "failed": dict(errors)}
+    record = {
+        "reference": reference,
+        "rows": rows,
+        "failed": dict(failed),
+        "waiting": list(waiting),
+    }
+    path = workdir / "ablation.json"
+    temporary = path.with_suffix(".json.tmp")
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    (workdir / "ablation.json").write_text(text, encoding="utf-8")
-    with (workdir / "ablation.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    print(describe(rows, errors))
-    if draw(rows, workdir / "ablation.png"):
-        print(f"Figure in {workdir / 'ablation.png'}.")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    _write_csv(rows, workdir / "ablation.csv")
+    return rows
 
 
-def describe(rows: Sequence[Row], errors: Mapping[str, str]) -> str:
-    """A table for the terminal: clean accuracy and worst cases, in percent."""
-    lines = [f"{'run':<24}{'arm':<12}{'under':<28}accuracy [95 %]     to the reference"]
-    for row in headline(rows):
-        low, high = (100 * row[field] for field in ("ci_low", "ci_high"))
-        line = f"{row['run']:<24}{row['arm']:<12}{condition_name(row):<28}"
-        line += f"{100 * row['accuracy']:5.1f} [{low:.1f}, {high:.1f}]"
-        if row["difference"] is not None:
-            low, high = (100 * row[f"difference_{end}"] for end in ("low", "high"))
-            line += f"   {100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
-        lines.append(line)
-    lines += [f"failed: {name}" for name in errors]
-    return "\n".join(lines)
-
-
-def headline(rows: Sequence[Row]) -> list[Row]:
-    """Clean accuracy and worst cases on the test set."""
-    return [
-        row
-        for row in rows
-        if row["set"] == "test" and row["attack"] in ("none", "worst_case")
+def describe(
+    rows: Sequence[Row],
+    reference: str,
+    failed: Mapping[str, str],
+    waiting: Sequence[str] = (),
+) -> str:
+    """A table for the terminal, accuracies in percent, and the runs not in it."""
+    header = (
+        "run", "arm", "under", "seeds", "accuracy [95 %]", f"minus {reference} [95 %]",
+        "p (Holm)",
+    )  # fmt: skip
+    lines = [header, *map(_line, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    text = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
     ]
+    text += [f"failed: {name}: {last_line(error)}" for name, error in failed.items()]
+    if waiting:
+        text.append(f"not tried: {', '.join(waiting)}")
+    return "\n".join(text)
+
+
+def last_line(error: str) -> str:
+    """The line of a traceback or a log that tells most."""
+    lines = error.strip().splitlines()
+    return lines[-1].strip() if lines else "unknown"
 
 
 def condition_name(row: Row) -> str:
-    """Such as "adaptive linf 0.0078"."""
+    """Such as "adaptive pgd linf 0.0078", or without attack for the worst case."""
     if row["protocol"] == "clean":
         return "clean"
-    return f"{row['protocol']} {row['norm']} {row['epsilon']:.4g}"
+    attack = "" if row["attack"] == "worst_case" else f" {row['attack']}"
+    return f"{row['protocol']}{attack} {row['norm']} {row['epsilon']:.4g}"
 
 
-def draw(rows: Sequence[Row], path: pathlib.Path) -> bool:
-    """Accuracies with intervals, one panel an arm; False without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    shown = headline(rows)
-    arms = list(dict.fromkeys(row["arm"] for row in shown))
-    runs = list(dict.fromkeys(row["run"] for row in shown))
-    if not shown:
-        return False
-    figure = Figure((7, 1.2 + 0.5 * len(runs) * len(arms)), layout="constrained")
-    for axes, arm in zip(figure.subplots(len(arms), squeeze=False)[:, 0], arms,
-                         strict=True):  # fmt: skip
-        own = [row for row in shown if row["arm"] == arm]
-        names = list(dict.fromkeys(map(condition_name, own)))
-        for number, name in enumerate(names):
-            points = [row for row in own if condition_name(row) == name]
-            places = [runs.index(r["run"]) + 0.6 * number / len(names) for r in points]
-            middle = [row["accuracy"] for row in points]
-            errors = [
-                [row["accuracy"] - row["ci_low"] for row in points],
-                [row["ci_high"] - row["accuracy"] for row in points],
-            ]
-            axes.errorbar(middle, places, xerr=errors, fmt="o", ms=4, label=name)
-        axes.set_yticks(range(len(runs)), runs)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 1)
-        axes.set_title(arm, loc="left")
-        axes.legend(fontsize="x-small", bbox_to_anchor=(1.01, 1), loc="upper left")
-    axes.set_xlabel("accuracy, 95 % over patients")
-    figure.savefig(path, dpi=120)
-    return True
+def _line(row: Row) -> tuple[str, ...]:
+    low, high = 100 * row["ci_low"], 100 * row["ci_high"]
+    accuracy = f"{100 * row['accuracy']:5.1f} [{low:.1f}, {high:.1f}]"
+    difference = p_value = ""
+    if row["difference"] is not None:
+        low, high = (100 * row[f"difference_{end}"] for end in ("low", "high"))
+        difference = f"{100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
+        p_value = f"{row['p_holm']:.3f}"
+    name = condition_name(row)
+    return (
+        row["run"],
+        row["arm"],
+        name,
+        str(row["seeds"]),
+        accuracy,
+        difference,
+        p_value,
+    )
+
+
+def _write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
+    temporary = path.with_suffix(".csv.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def _condition(row: Row) -> tuple:
+    return tuple(row[field] for field in _CONDITION)
 
 
 def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
@@ -170,11 +216,14 @@ def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
     for outcomes in seeds:
         for outcome in evaluation.add_worst_cases(outcomes):
             c = outcome.condition
-            key = (c.arm, c.set, c.protocol, c.attack, c.norm, c.epsilon)
+            # Twice 0.1 and once 0.2 are one radius.
+            epsilon = None if c.epsilon is None else float(f"{c.epsilon:.9g}")
+            key = (c.arm, c.set, c.protocol, c.attack, c.norm, epsilon)
             found.setdefault(key, []).append(outcome)
     return {
         key: Scores(
             np.stack([outcome.correct for outcome in own]).astype(float),
+            tuple(outcome.condition.seed for outcome in own),
             own[0].patient_ids,
             own[0].example_ids,
         )
@@ -188,18 +237,15 @@ def _same_examples(outcomes: Sequence[Outcome]) -> bool:
     return all(np.array_equal(other.example_ids, first) for other in outcomes)
 
 
-def _row(name: str, condition: tuple, own: Scores, reference: Scores | None) -> Row:
-    counts = own.per_patient
-    low, high = _interval(counts)
+def _accuracy(own: Scores) -> Row:
+    sums, counts = _by_patient(own.correct.mean(axis=0), own.patients)
+    low, high = _interval(sums, counts)
     accuracies = own.correct.mean(axis=1)
-    if accuracies.mean() in (0.0, 1.0):  # drawn anew, they are the same
-        low, high = evaluation.wilson_interval(
-            int(accuracies.mean() * len(counts)), len(counts)
-        )
-    values = {
-        "run": name,
+    if own.correct.min() == own.correct.max():  # drawn anew, they are the same
+        successes = len(counts) if own.correct.all() else 0
+        low, high = evaluation.wilson_interval(successes, len(counts))
+    return {
         "seeds": len(accuracies),
-        **dict(zip(COLUMNS[2:8], condition, strict=True)),
         "n": own.correct.shape[1],
         "patients": len(counts),
         "accuracy": float(accuracies.mean()),
@@ -207,23 +253,64 @@ def _row(name: str, condition: tuple, own: Scores, reference: Scores | None) -> 
         "ci_high": high,
         "seed_std": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,
     }
+
+
+def _difference(own: Scores, reference: Scores | None) -> Row:
+    """Mean difference with its interval; nothing where the two do not pair."""
     if reference is None or not np.array_equal(own.examples, reference.examples):
-        return {**dict.fromkeys(COLUMNS), **values}
-    change = own.correct.mean(axis=0) - reference.correct.mean(axis=0)
-    paired = Scores(change[None], own.patients, own.examples).per_patient
-    low, high = _interval(paired)
-    return values | {
+        return {}
+    seeds = [seed for seed in own.seeds if seed in reference.seeds]
+    if not seeds:
+        return {}
+    change = own.mean_over(seeds) - reference.mean_over(seeds)
+    sums, counts = _by_patient(change, own.patients)
+    low, high = _interval(sums, counts)
+    if not change.any():  # no patient differs, but the next one may, either way
+        high = evaluation.wilson_interval(0, len(counts))[1]
+        low = -high
+    return {
         "difference": float(change.mean()),
         "difference_low": low,
         "difference_high": high,
+        "difference_seeds": len(seeds),
+        "p_value": _sign_flip(sums),
     }
 
 
-def _interval(per_patient: np.ndarray) -> tuple[float, float]:
+def _by_patient(
+    values: np.ndarray, patients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the values and number of examples of each patient, `[patients]` both."""
+    _, index = np.unique(patients, return_inverse=True)
+    return np.bincount(index, values), np.bincount(index)
+
+
+def _interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     """Percentiles of the mean over examples when patients are drawn anew."""
-    patients = len(per_patient)
+    draws = _draws(len(counts))
+    low, high = np.quantile((draws @ sums) / (draws @ counts), _LEVELS)
+    return float(low), float(high)
+
+
+@functools.lru_cache(maxsize=2)
+def _draws(patients: int) -> np.ndarray:
+    """How often each patient is drawn, `[draws, patients]`."""
     rng = np.random.default_rng(0)
     draws = rng.multinomial(patients, np.full(patients, 1 / patients), size=_DRAWS)
-    sums = draws @ per_patient
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], _LEVELS)
-    return float(low), float(high)
+    return draws.astype(float)
+
+
+def _sign_flip(sums: np.ndarray) -> float:
+    """How often random signs of the patients' sums give a total as far from 0."""
+    sums = sums[sums != 0]
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_DRAWS, len(sums)))
+    far = np.abs(signs @ sums) >= np.abs(sums.sum()) - 1e-9
+    return float((1 + far.sum()) / (1 + _DRAWS))
+
+
+def _correct_for_multiplicity(rows: Sequence[Row]) -> None:
+    """Fill in `p_holm` of the runs compared under one condition."""
+    largest = 0.0
+    for number, row in enumerate(sorted(rows, key=lambda row: row["p_value"])):
+        largest = max(largest, min(1.0, (len(rows) - number) * row["p_value"]))
+        row["p_holm"] = largest

@@ -62,6 +62,17 @@ def record_config(config: Config, workdir: pathlib.Path) -> None:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)
         return
+    check_config(config, workdir)
+
+
+def check_config(config: Config, workdir: pathlib.Path) -> None:
+    """Refuse the folder of another run; an empty one fits any.
+
+    Raises:
+        ConfigError: Naming the fields that differ.
+    """
+    if not (workdir / "config.json").exists():
+        return
     before, now = flatten(read_config(workdir)), flatten(to_plain(config))
     differing = [
         f"{name}: {before.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} now"

@@ -21,7 +21,7 @@ from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
-from experiments.run_folder import locked, record_config
+from experiments.run_folder import check_config, locked, record_config
 from experiments.train_arm import train_arm
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
@@ -44,8 +44,7 @@ def train_and_evaluate(
     """
     settings.check_evaluation(config)
     with locked(workdir):
-        if (workdir / "config.json").exists():
-            record_config(config, workdir)  # refuses the folder of another run
+        check_config(config, workdir)
         if (workdir / "results.json").exists():
             print(f"{workdir} holds a finished run; see results.json there.")
             return
