@@ -38,7 +38,7 @@ def smoke_config(data_dir, monkeypatch):
     return load
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def command(cache_home):
     """Start `python -m experiments.NAME` with arguments, in the background."""
     started = []

@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pytest
 
-from experiments.train import train_and_evaluate
 from wbad_jax.training import read_metrics
 
 STEPS = 16
@@ -22,18 +21,13 @@ TIMEOUT = 180
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(data_dir, tmp_path_factory):
+def uninterrupted(command, data_dir, tmp_path_factory):
     """Digests of the parameters of a run that nothing disturbed."""
-    from configs import quickstart
-
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    config = quickstart.get_config("smoke")
-    for arm in config.arms:
-        config.arm[arm].num_steps = STEPS
-    config.training.log_every = 1
-    config.evaluation.attacks = ("fgsm",)
-    config.data.data_dir = str(data_dir)
-    train_and_evaluate(config.lock(), workdir)
+    # A process of its own: with another number of devices, sums round otherwise.
+    process = command("train", *ARGUMENTS, f"--workdir={workdir}")
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
     return digests(workdir)
 
 
