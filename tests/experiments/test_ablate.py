@@ -149,8 +149,7 @@ def get_config():
     base.arm.undefended.num_steps = 400
     base.training.log_every = 1
     base.training.eval_every = base.training.checkpoint_every = 200
-    base.evaluation.protocols = ("clean", "adaptive")
-    base.evaluation.attacks = ("fgsm",)
+    base.evaluation.protocols = ("clean",)  # compiling attacks takes the time
     runs = {{"narrow": {{"model.widths": (4, 8)}}, "wide": {{}}}}
     return default.make_sweep("widths", base, runs, seeds=(0,))
 """
@@ -191,14 +190,12 @@ def test_real_runs_stop_fail_resume_and_are_skipped(
     assert (narrow / "results.json").stat().st_mtime_ns == before
     record = read(workdir)
     assert record["failed"] == {}
-    accuracy = {(row["run"], row["attack"]): row["accuracy"] for row in record["rows"]}
-    for run, folder in (("narrow", narrow), ("wide", wide)):
-        results = json.loads((folder / "results.json").read_text())
-        for row in results["rows"]:
-            assert accuracy[run, row["attack"]] == pytest.approx(row["accuracy"])
-    (row,) = (r for r in record["rows"] if r["run"] == "wide" and r["attack"] == "fgsm")
-    expected = accuracy["wide", "fgsm"] - accuracy["narrow", "fgsm"]
-    assert row["difference"] == pytest.approx(expected)
+    (first, second) = record["rows"]
+    for row, folder in ((first, narrow), (second, wide)):
+        (own,) = json.loads((folder / "results.json").read_text())["rows"]
+        assert row["accuracy"] == pytest.approx(own["accuracy"])
+    change = second["accuracy"] - first["accuracy"]
+    assert second["difference"] == pytest.approx(change)
 
 
 def load(file):
