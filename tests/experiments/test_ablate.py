@@ -155,6 +155,7 @@ def get_config():
 """
 
 
+@pytest.mark.slow
 def test_real_runs_stop_fail_resume_and_are_skipped(
     command, data_dir, tmp_path, monkeypatch
 ):
