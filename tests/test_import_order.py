@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "gradient_replacement": set(),
     "wavelets": {"types", "stages"},
     "denoise": {"types", "gradient_replacement", "wavelets"},
-    "models": {"types", "wavelets", "denoise"},
+    "models": {"types", "stages", "wavelets", "denoise"},
     # Not models or denoise: an attack sees a function from images to logits.
     "attacks": {"types", "devices", "gradient_replacement", "wavelets"},
     "training": {"types", "attacks"},

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from wbad_jax import stages
+
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # From so many outputs on, one product for all taps is faster than the convolution.
 _FEW_OUTPUTS = 32
@@ -32,12 +34,14 @@ def kernel_gradient(
     Returns:
         `[*taps, inputs, outputs]`.
     """
+    # Stages: what made the arrays must not be computed anew for each of their copies.
+    stage = stages.default_stage()
     if stride == 1 and cotangent.shape[-1] >= _FEW_OUTPUTS:
-        return _one_product(images, cotangent, taps)
-    return _as_convolution(images, cotangent, taps, stride)
+        return stage(_one_product, images, cotangent, taps=taps)
+    return stage(_as_convolution, images, cotangent, taps=taps, stride=stride)
 
 
-def _as_convolution(images, cotangent, taps, stride):
+def _as_convolution(images, cotangent, *, taps, stride):
     """Channels take the place of the batch, and the batch is summed over."""
     spread = ((n - 1) * stride + 1 for n in cotangent.shape[1:3])
     before = (pad[0] for pad in _pads(images.shape[1:3], taps, stride))
@@ -51,7 +55,7 @@ def _as_convolution(images, cotangent, taps, stride):
     return gradient.transpose(1, 2, 0, 3)
 
 
-def _one_product(images, cotangent, taps):
+def _one_product(images, cotangent, *, taps):
     """One product of matrices for all taps of an undilated convolution.
 
     The image is shifted once for each row of taps and the cotangent, the other way, for
