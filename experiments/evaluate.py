@@ -19,11 +19,13 @@ from ml_collections import config_flags
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import prepare_jax, required, run_command
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm
+from wbad_jax import processes
 from wbad_jax.types import Params
 
 
@@ -52,7 +54,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
                 params[arm.name] = (arm, restored)
             outcomes += evaluate_fold(config, fold, params, workdir)
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
 
 
 def _config_of_argv(argv: Sequence[str]) -> Config:
@@ -66,6 +68,7 @@ def _config_of_argv(argv: Sequence[str]) -> Config:
 def define_flags() -> None:
     """Flags of this command; `--config.field=value` applies to the run's config."""
     flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+    define_distributed()
     config_flags.DEFINE_config_dict(
         "config", _config_of_argv(sys.argv[1:]), lock_config=True
     )
@@ -73,7 +76,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     workdir = pathlib.Path(required("workdir"))
     evaluate_run(required("config"), workdir)
 

@@ -9,21 +9,26 @@ The work folder defaults to `runs/<config name>`; the same command again resumes
 interrupted run and does nothing to a finished one. Run from the repository root.
 """
 
+import itertools
+import os
 import pathlib
 import signal
 import threading
 from collections.abc import Callable
 
+import jax
 from absl import flags
+from jax.experimental import multihost_utils
 
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
-from experiments.train_arm import train_arm
-from wbad_jax import evaluation
+from experiments.train_arm import parameters_sha256, train_arm, training_mesh
+from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Outcome
 
 
@@ -45,7 +50,7 @@ def train_and_evaluate(
     settings.check_evaluation(config)
     with locked(workdir):
         check_config(config, workdir)
-        if (workdir / "results.json").exists():
+        if processes.as_first((workdir / "results.json").exists()):
             print(f"{workdir} holds a finished run; see results.json there.")
             return
 
@@ -56,7 +61,8 @@ def train_and_evaluate(
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
-        record_config(config, workdir)
+        training_mesh(config)
+        processes.on_first(lambda: record_config(config, workdir))
 
         stop_requested = _stop_on_signal()
         trained, outcomes = [], []
@@ -64,7 +70,8 @@ def train_and_evaluate(
             params = _train_fold(config, arms, fold, workdir, stop_requested, profile)
             outcomes += _evaluate_once(config, fold, params, workdir)
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        _check_same(trained)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
 
 
 def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained:
@@ -86,18 +93,30 @@ def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained
     return {arm.name: (arm, best[arm.name]) for arm in arms}
 
 
+def _check_same(trained: list[Trained]) -> None:
+    """Each process has computed the parameters itself."""
+    digests = [
+        parameters_sha256(params) for arms in trained for _, params in arms.values()
+    ]
+    if not processes.all_equal(" ".join(digests)):
+        raise RuntimeError("The processes ended with different parameters.")
+
+
 def _evaluate_once(config, fold, trained, workdir) -> list[Outcome]:
     """Evaluate a fold, or read what an interrupted run has evaluated before."""
     path = workdir / fold.name / "outcomes.parquet"
-    if not path.exists():
+    if not processes.as_first(path.exists()):
         outcomes = evaluate_fold(config, fold, trained, workdir)
-        evaluation.write_parquet(outcomes, path)
+        processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
     # Read back even if just written: interrupted or not, results come from the file.
-    return evaluation.read_parquet(path)
+    # The first process alone makes results of it.
+    return processes.on_first(lambda: evaluation.read_parquet(path)) or []
 
 
 def _stop_on_signal() -> Callable[[], bool]:
     """Turn SIGTERM and SIGINT into a request that the training loop polls."""
+    if jax.process_count() > 1:
+        return _stop_together()
     asked = threading.Event()
 
     def handle(number, _):
@@ -111,6 +130,31 @@ def _stop_on_signal() -> Callable[[], bool]:
     return asked.is_set
 
 
+def _stop_together() -> Callable[[], bool]:
+    """The same for several processes: a signal to any of them stops all at one step.
+
+    JAX handles SIGTERM itself here. It tells the other processes, and they agree on the
+    number of a later poll, since all poll at the same places.
+    """
+    polls = itertools.count()
+    asked, interrupted = threading.Event(), threading.Event()
+
+    def stop_requested() -> bool:
+        if multihost_utils.reached_preemption_sync_point(next(polls)):
+            asked.set()
+            print("\nA signal came: saving, then stopping.", flush=True)
+        return asked.is_set()
+
+    def handle(*_):
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, handle)
+    return stop_requested
+
+
 def define_flags() -> None:
     """Flags of this command."""
     define_config("Experiment to run, such as configs/quickstart.py.")
@@ -120,11 +164,12 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "profile", False, "Trace a few steps of each arm, for TensorBoard."
     )
+    define_distributed()
 
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     train_and_evaluate(config, workdir, profile=bool(flags.FLAGS["profile"].value))
