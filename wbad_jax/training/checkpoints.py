@@ -99,8 +99,6 @@ class Checkpoints:
         """A step in this process alone: one that fails must not keep others waiting."""
         own = jax.process_index()
         options = ocp.CheckpointManagerOptions(
-            read_only=True,
-            save_interval_steps=0,
             create=False,
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 primary_host=own,
