@@ -22,6 +22,7 @@ from experiments.command_line import define_config, prepare_jax, required, run_c
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
+from experiments.threshold_log import draw_thresholds
 from experiments.train_arm import train_arm
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
@@ -71,6 +72,7 @@ def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained
     """Train the arms of one fold, in order."""
     best = {}
     for arm in arms:
+        run = fold.run_name(arm.name)
         best[arm.name] = train_arm(
             arm,
             config,
@@ -79,10 +81,11 @@ def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained
             earlier=best,
             budgets=fold.budgets,
             workdir=workdir,
-            run=fold.run_name(arm.name),
+            run=run,
             stop_requested=stop_requested,
             profile=profile,
         )
+        draw_thresholds(arm, workdir, run)
     return {arm.name: (arm, best[arm.name]) for arm in arms}
 
 

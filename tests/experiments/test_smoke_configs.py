@@ -4,13 +4,16 @@ import csv
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from configs import quickstart
+from experiments import settings
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
+from wbad_jax import training
 from wbad_jax.data import BASELINE_FEATURES
 from wbad_jax.evaluation import read_parquet
 from wbad_jax.evaluation.report import COLUMNS
@@ -36,8 +39,37 @@ def test_config_runs(name, smoke_config, tmp_path, capsys):
     # All attacks are run once, in the quickstart: compiling them takes the time.
     config = smoke_config(name, **{"evaluation.attacks": ("fgsm",)})
     train_and_evaluate(config, tmp_path)
-    assert "accuracy [95 % interval]" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "accuracy [95 % interval]" in output
     check_results(tmp_path, CONFIGS[name], ("fgsm",))
+    if name == "wbad_learned":
+        check_thresholds(config, tmp_path, output)
+
+
+def check_thresholds(config, workdir, output):
+    """Values in the log are those of the checkpoints, and there is a picture."""
+    picture = workdir / "wbad" / "thresholds.png"
+    assert f"thresholds over time in {picture}" in output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not (workdir / "undefended" / "thresholds.png").exists()
+    lines = read_metrics(workdir / "metrics.jsonl")
+    logged = {line["step"]: line for line in lines if "threshold/collapsed" in line}
+    assert sorted(logged) == [2, 4]
+    assert all(line["run"] == "wbad" for line in logged.values())
+    arm = settings.build_arms(config, (32, 32, 1))[1]
+    params = jax.jit(arm.classifier.init)(jax.random.key(0))
+    like = training.init_state(params, arm.optimizer)
+    with training.Checkpoints(workdir / "wbad" / "checkpoints") as checkpoints:
+        for step, line in logged.items():
+            denoiser = checkpoints.restore(like, step).params["denoiser"]
+            raw = np.asarray(denoiser["raw_thresholds"], np.float64)
+            for (row, column), value in np.ndenumerate(np.log1p(np.exp(raw))):
+                orientation = ("horizontal", "vertical", "diagonal")[column]
+                # The array has the coarsest of the two levels first.
+                found = line[f"threshold/level{2 - row}/{orientation}"]
+                assert found == pytest.approx(value, rel=1e-5)
+    start = 0.33 * np.sqrt(2 * np.log(32 * 32))
+    assert logged[4]["threshold/level1/diagonal"] != pytest.approx(start, rel=1e-3)
 
 
 def test_quickstart_runs(trained):
