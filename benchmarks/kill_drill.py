@@ -2,11 +2,11 @@
 
     python -m benchmarks.kill_drill --kills=20 --saves=5
 
-Both train the smoke variant of the quickstart for more steps, with a checkpoint at every
-other one. Kills (SIGKILL) fall into the start of the process, after random steps, or into
-a save: as soon as a temporary folder of a checkpoint is there. The same command starts
-the run again. Parameters must be equal bit for bit, and every step must stand in the log
-once, with the same numbers. Takes some ten minutes on two cores.
+Both train the smoke variant of the quickstart for more steps, with a checkpoint at
+every third one. Kills (SIGKILL) fall into the start of the process, after random steps,
+or into a save: as soon as a temporary folder of a checkpoint is there. The same command
+starts the run again. Parameters must be equal bit for bit, and every step must stand in
+the log once, with the same numbers. Takes some ten minutes on two cores.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,6 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 RESULTS = pathlib.Path(__file__).parent / "results" / "kill_drill.json"
 ARMS = ("undefended", "wbad")
 _START_SECONDS = 10.0  # imports, data and compiled programs take about as long
-_MOST_SAVES = 4  # saves that are let through before one is hit
 _POLL_SECONDS = 0.001
 
 
@@ -49,7 +48,7 @@ class Drill:
             "--config=configs/quickstart.py:smoke",
             *(f"--config.arm.{arm}.num_steps={num_steps}" for arm in ARMS),
             "--config.training.log_every=1",
-            "--config.training.checkpoint_every=2",
+            "--config.training.checkpoint_every=3",
             "--config.training.eval_every=20",
             "--config.evaluation.attacks=('fgsm',)",
             f"--workdir={workdir}",
@@ -72,8 +71,12 @@ class Drill:
         """
         process = self.start()
         if process.wait() != 0:
-            raise RuntimeError(f"The run failed; see {self.workdir}/output.txt.")
+            raise RuntimeError(f"The run failed:\n{self.last_words()}")
         return time.monotonic() - self.started
+
+    def last_words(self) -> str:
+        """The end of what the command printed."""
+        return (self.workdir / "output.txt").read_text(errors="replace")[-2000:]
 
     def steps_logged(self) -> int:
         """Steps of all arms in the log."""
@@ -99,14 +102,17 @@ def _losses(path: pathlib.Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(path) if "loss" in line]
 
 
-def kill_once(drill: Drill, kind: str, rng: np.random.Generator, stride: int) -> dict:
+def kill_once(
+    drill: Drill, kind: str, rng: np.random.Generator, steps: tuple[float, float]
+) -> dict[str, Any]:
     """Start the run and kill it.
 
     Args:
         drill: The run.
-        kind: "start", "step" or "save".
+        kind: "start": some seconds after the start; "step": after a random step;
+            "save": in a save after a random step.
         rng: Source of the moment.
-        stride: Steps that a run of kind "step" may go on.
+        steps: Range of that step, counted over all arms.
 
     Returns:
         When it was killed, and whether a save was under way.
@@ -114,17 +120,24 @@ def kill_once(drill: Drill, kind: str, rng: np.random.Generator, stride: int) ->
     Raises:
         RuntimeError: If the run ends before.
     """
-    due = {"start": _after_seconds, "step": _after_steps, "save": _in_a_save}[kind]
-    is_due = due(drill, rng, stride)
+    left_behind = drill.saves_under_way()
+    wait, step = rng.uniform(0, _START_SECONDS), rng.uniform(*steps)
     process = drill.start()
-    while not is_due():
+    while True:
+        there = drill.saves_under_way()
+        left_behind &= there  # Removed at the start; the same name may come again.
+        seconds = time.monotonic() - drill.started
+        started_saving = kind != "save" or bool(there - left_behind)
+        if kind == "start" and seconds > wait:
+            break
+        if kind != "start" and started_saving and drill.steps_logged() >= step:
+            break
         if process.poll() is not None:
             raise RuntimeError(
                 f"The run ended with status {process.returncode} before it was killed; "
-                f"see {drill.workdir}/output.txt, or take more --steps."
+                f"take more --steps if that is 0. It said:\n{drill.last_words()}"
             )
         time.sleep(_POLL_SECONDS)
-    seconds = time.monotonic() - drill.started
     process.kill()
     process.wait()
     return {
@@ -132,48 +145,15 @@ def kill_once(drill: Drill, kind: str, rng: np.random.Generator, stride: int) ->
         "seconds_after_start": round(seconds, 2),
         "steps_in_log": drill.steps_logged(),
         # What is left behind tells: a save that was complete has no temporary folder.
-        "save_under_way": bool(drill.saves_under_way()),
+        "save_under_way": bool(drill.saves_under_way() - left_behind),
     }
-
-
-def _after_seconds(drill: Drill, rng, stride) -> Callable[[], bool]:
-    wait = rng.uniform(0, _START_SECONDS)
-    return lambda: time.monotonic() - drill.started > wait
-
-
-def _after_steps(drill: Drill, rng, stride: int) -> Callable[[], bool]:
-    # Counted from the last kill: steps that were done but not saved are done again.
-    target = drill.steps_logged() + int(rng.integers(1, stride + 1))
-    until = time.monotonic() + 1e9
-
-    def is_due() -> bool:
-        nonlocal until
-        if until > time.monotonic() + 1e8 and drill.steps_logged() >= target:
-            until = time.monotonic() + rng.uniform(0, 0.2)
-        return time.monotonic() > until
-
-    return is_due
-
-
-def _in_a_save(drill: Drill, rng, stride) -> Callable[[], bool]:
-    left_behind, passed = drill.saves_under_way(), set()
-    let_through = int(rng.integers(0, _MOST_SAVES))
-
-    def is_due() -> bool:
-        nonlocal left_behind
-        there = drill.saves_under_way()
-        left_behind &= there  # Removed at the start; the same name may come again.
-        passed.update(there - left_behind)
-        return len(passed) > let_through
-
-    return is_due
 
 
 def choose_kind(rng: np.random.Generator, left: int, saves_to_hit: int) -> str:
     """Which kind of kill is next, such that enough saves are hit in the end."""
     if saves_to_hit >= left:
         return "save"
-    return str(rng.choice(["start", "step", "save"], p=[0.2, 0.4, 0.4]))
+    return str(rng.choice(["start", "step", "save"], p=[0.2, 0.3, 0.5]))
 
 
 def run_drill(folder: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -183,12 +163,14 @@ def run_drill(folder: pathlib.Path, options: argparse.Namespace) -> dict[str, An
     seconds = undisturbed.finish()
     rng = np.random.default_rng(options.seed)
     drill, kills, begin = Drill(folder / "killed", options.steps), [], time.monotonic()
-    stride = len(ARMS) * options.steps // (2 * options.kills)
+    # Spread over both arms; the last tenth is left for a save to come.
+    marks = np.linspace(1, 0.9 * len(ARMS) * options.steps, options.kills + 1)
     while len(kills) < options.kills:
         hits = sum(kill["save_under_way"] for kill in kills)
         left = options.kills - len(kills)
         kind = choose_kind(rng, left, options.saves - hits)
-        kills.append(kill_once(drill, kind, rng, stride))
+        steps = tuple(marks[len(kills) : len(kills) + 2])
+        kills.append(kill_once(drill, kind, rng, steps))
         print(f"kill {len(kills)}: {kills[-1]}", flush=True)
     drill.finish()
     return {
@@ -213,7 +195,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--saves", type=int, default=5, help="kills amid a save")
-    parser.add_argument("--steps", type=int, default=200, help="of each arm")
+    parser.add_argument("--steps", type=int, default=80, help="of each arm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     return parser.parse_args(argv)

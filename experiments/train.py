@@ -6,13 +6,11 @@ r"""Train, attack and report: the main command.
 
 Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
 The work folder defaults to `runs/<config name>`; the same command again resumes an
-interrupted run and does nothing to a finished one. Run from the repository root.
+interrupted run, in training or evaluation, and does nothing to a finished one. SIGTERM
+and SIGINT let it save first. Run from the repository root.
 """
 
 import pathlib
-import signal
-import threading
-from collections.abc import Callable
 
 from absl import flags
 
@@ -20,8 +18,10 @@ from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.evaluate_arms import Trained, evaluate_fold
+from experiments.evaluation_parts import Parts
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
+from experiments.stopping import StopRequest
 from experiments.threshold_log import draw_thresholds
 from experiments.train_arm import train_arm
 from wbad_jax import evaluation
@@ -44,31 +44,32 @@ def train_and_evaluate(
         StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
     """
     settings.check_evaluation(config)
-    with locked(workdir):
+    stop = StopRequest()
+    with stop.listening(), locked(workdir):
         check_config(config, workdir)
         if (workdir / "results.json").exists():
             print(f"{workdir} holds a finished run; see results.json there.")
             return
 
         # Data and settings: all checked before the folder is claimed.
-        dataset = cohort.load(config)
-        folds = cohort.make_folds(config, dataset)
+        with stop.at_once("Stopped while preparing the data."):
+            dataset = cohort.load(config)
+            folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
         record_config(config, workdir)
 
-        stop_requested = _stop_on_signal()
         trained, outcomes = [], []
         for fold in folds:
-            params = _train_fold(config, arms, fold, workdir, stop_requested, profile)
-            outcomes += _evaluate_once(config, fold, params, workdir)
+            params = _train_fold(config, arms, fold, workdir, stop, profile)
+            outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
         summarise(config, folds, trained, outcomes, workdir)
 
 
-def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained:
+def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:
     """Train the arms of one fold, in order."""
     best = {}
     for arm in arms:
@@ -82,36 +83,23 @@ def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained
             budgets=fold.budgets,
             workdir=workdir,
             run=run,
-            stop_requested=stop_requested,
+            stop_requested=stop,
             profile=profile,
         )
         draw_thresholds(arm, workdir, run)
     return {arm.name: (arm, best[arm.name]) for arm in arms}
 
 
-def _evaluate_once(config, fold, trained, workdir) -> list[Outcome]:
+def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
     """Evaluate a fold, or read what an interrupted run has evaluated before."""
     path = workdir / fold.name / "outcomes.parquet"
+    parts = Parts(workdir / fold.name, config)
     if not path.exists():
-        outcomes = evaluate_fold(config, fold, trained, workdir)
+        outcomes = evaluate_fold(config, fold, trained, workdir, parts=parts, stop=stop)
         evaluation.write_parquet(outcomes, path)
+    parts.remove()
     # Read back even if just written: interrupted or not, results come from the file.
     return evaluation.read_parquet(path)
-
-
-def _stop_on_signal() -> Callable[[], bool]:
-    """Turn SIGTERM and SIGINT into a request that the training loop polls."""
-    asked = threading.Event()
-
-    def handle(number, _):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        print(f"\n{signal.Signals(number).name}: saving, then stopping.", flush=True)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return asked.is_set
 
 
 def define_flags() -> None:

@@ -6,6 +6,7 @@ import shutil
 
 import jax
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from configs import quickstart
@@ -15,7 +16,7 @@ from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
 from wbad_jax import training
 from wbad_jax.data import BASELINE_FEATURES
-from wbad_jax.evaluation import read_parquet
+from wbad_jax.evaluation import Evaluator, read_parquet
 from wbad_jax.evaluation.report import COLUMNS
 from wbad_jax.training import read_metrics
 
@@ -167,6 +168,44 @@ def test_evaluate_again_gives_the_same_and_takes_overrides(finished, data_dir):
     assert {row["attack"] for row in rows} == {"none", "fgsm", "worst_case"}
     epsilons = {row["epsilon"] for row in rows if row["attack"] == "fgsm"}
     assert len(epsilons) == 2
+
+
+@pytest.mark.parametrize("finished_attacks", [1, 5])
+def test_a_stopped_evaluation_goes_on(finished_attacks, finished, monkeypatch):
+    """What is finished is not done again, unless it is of other settings."""
+    _, workdir = finished
+    config, attack = load_config(workdir), Evaluator.attack
+    config.evaluation.attacks = ("fgsm", "pgd")
+    made, most = [], finished_attacks
+
+    def counted(*arguments, **named):
+        if len(made) == most:
+            raise training.StopRequestedError
+        made.append(named["description"])
+        return attack(*arguments, **named)
+
+    monkeypatch.setattr(Evaluator, "attack", counted)
+    before = pq.read_table(workdir / "predictions.parquet").to_pylist()
+    with pytest.raises(training.StopRequestedError):
+        evaluate_run(config, workdir)
+    most = 100
+    evaluate_run(config, workdir)
+    # Of two attacks: crafted once, then on both arms.
+    assert len(made) == len(set(made)) == 6
+    assert not (workdir / "outcomes").exists()
+    after = pq.read_table(workdir / "predictions.parquet").to_pylist()
+    for row in before + after:
+        row.pop("seconds")
+    assert after == [row for row in before if row["attack"] != "cw"]
+
+    made, most = [], finished_attacks
+    with pytest.raises(training.StopRequestedError):
+        evaluate_run(config, workdir)
+    config.evaluation.attacks = ("fgsm",)
+    config.evaluation.protocols = ("clean", "adaptive")
+    made, most = [], 100
+    evaluate_run(config, workdir)
+    assert made == ["test undefended adaptive fgsm", "test wbad adaptive fgsm"]
 
 
 def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
