@@ -16,6 +16,7 @@ from experiments.batches import batch_sampler, examples_of_a_patient
 from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, augmentation, build
 from experiments.step_trace import StepTrace
+from experiments.threshold_log import threshold_observer
 from wbad_jax import attacks, devices, processes, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
@@ -173,6 +174,7 @@ def _run(
             log=log,
             stop_requested=stop_requested,
             before_step=trace or (lambda index: None),
+            observe=threshold_observer(arm, validation),
             description=run,
         )
 

@@ -22,7 +22,7 @@ SCRIPT = textwrap.dedent("""
     import numpy as np
     import optax
 
-    from experiments import train
+    from experiments import stopping
     from wbad_jax import devices, processes, training
 
     address, own, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
@@ -79,7 +79,7 @@ SCRIPT = textwrap.dedent("""
     said["damaged"] = sorted(os.listdir(folder / "damaged"))
 
     # A signal to one of them, in the second of two trainings.
-    stop_requested = train._stop_on_signal()
+    stop_requested = stopping.stop_request()
 
 
     def train_step(state, batch, key, budgets):

@@ -106,6 +106,7 @@ class Evaluator:
         batch_size: int,
         surrogates_of: Mapping[str, Callable[[Params], LogitsFn]] | None = None,
         mesh: Mesh | None = None,
+        before_batch: Callable[[], None] = lambda: None,
     ):
         """Prepare an evaluator.
 
@@ -116,7 +117,9 @@ class Evaluator:
                 adaptive attacks may use, such as other backward modes of the denoiser.
             mesh: Devices to share a batch among, from `devices.data_mesh`; all of them
                 if None.
+            before_batch: Called before each batch; may raise to end early.
         """
+        self._before_batch = before_batch
         self._mesh = mesh or devices.data_mesh()
         self._logits_fn_of = logits_fn_of
         self._surrogates_of = surrogates_of or {}
@@ -133,6 +136,7 @@ class Evaluator:
         params = devices.replicate(params, self._mesh)
         parts = []
         for batch in examples.batches(self._batch_size, images):
+            self._before_batch()
             on_devices = devices.split(batch.images, self._mesh)
             parts.append(devices.gather(self._forward(params, on_devices)))
         return np.concatenate(parts)[: len(examples.labels)]
@@ -170,6 +174,7 @@ class Evaluator:
         bar = tqdm(pairs, total=count, desc=description, leave=False,
                    disable=not processes.is_first())  # fmt: skip
         for batch, keys in bar:
+            self._before_batch()
             batch, keys = devices.split((batch, keys), self._mesh)
             outputs = step(params, batch, keys, epsilon, scale)
             results.append(devices.gather(outputs))

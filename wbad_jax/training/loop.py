@@ -80,6 +80,7 @@ def run_training(
     log: MetricLog,
     stop_requested: Callable[[], bool] = lambda: False,
     before_step: Callable[[int], None] = lambda index: None,
+    observe: Callable[[Params], Mapping[str, jax.Array]] = lambda params: {},
     description: str = "train",
 ) -> TrainState:
     """Train from `state.step` to `settings.num_steps`, or until it is of no more use.
@@ -101,6 +102,8 @@ def run_training(
         log: Where to write metrics.
         stop_requested: Polled after every step.
         before_step: Called with the number of steps done, before each.
+        observe: From parameters to further metrics, scalars on the device; called
+            every `log_every` steps and after step `num_steps`.
         description: Label of the progress bar.
 
     Returns:
@@ -122,9 +125,12 @@ def run_training(
         before_step(index)
         state, metrics = train_step(state, batch_at(index), key, budgets)
         step = index + 1
+        last = step == settings.num_steps
+        if last or step % settings.log_every == 0:
+            # Not where else metrics are fetched: an interruption would add lines.
+            metrics = {**metrics, **observe(state.params)}
         pending.append((step, metrics))
 
-        last = step == settings.num_steps
         stopping = stop_requested()
         saving = last or stopping or step % settings.checkpoint_every == 0
         evaluating = last or step % settings.eval_every == 0
