@@ -65,7 +65,7 @@ def parse(address: str) -> tuple[str, int, int]:
     parts = address.split(",")
     host, _, port = parts[0].rpartition(":")
     numbers = [port, *parts[1:]]
-    # Not `isdigit` alone, which takes superscripts for digits.
+    # Not `isdigit`, which takes superscripts for digits.
     if len(parts) != 3 or not host or not all(n.isdecimal() for n in numbers):
         raise ConfigError(
             "--distributed must be 'auto' or HOST:PORT,NUM_PROCESSES,PROCESS_ID, such "
