@@ -5,7 +5,8 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json` and `results.csv` into the folder, and prints the table.
+`results.json` and `results.csv` into the folder, and prints the table. Interrupted, the
+same command goes on; with other settings it uses nothing of before.
 """
 
 import argparse
@@ -19,11 +20,15 @@ from ml_collections import config_flags
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import prepare_jax, required, run_command
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
+from experiments.evaluation_parts import Parts
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
+from experiments.stopping import stop_request
 from experiments.train_arm import restore_arm
+from wbad_jax import processes
 from wbad_jax.types import Params
 
 
@@ -36,11 +41,14 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
 
     Raises:
         ConfigError: If the run is unfinished or the config asks for the impossible.
+        StopRequestedError: After a SIGTERM or SIGINT; finished parts are kept.
     """
     settings.check_evaluation(config)
-    with locked(workdir):
-        dataset = cohort.load(config)
-        folds = cohort.make_folds(config, dataset)
+    stop = stop_request()
+    with stop.listening(), locked(workdir):
+        with stop.at_once("Stopped while reading the data."):
+            dataset = cohort.load(config)
+            folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
         trained, outcomes = [], []
         for fold in folds:
@@ -50,9 +58,18 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
                 run = fold.run_name(arm.name)
                 restored = restore_arm(arm, workdir=workdir, run=run, earlier=earlier)
                 params[arm.name] = (arm, restored)
-            outcomes += evaluate_fold(config, fold, params, workdir)
+            outcomes += evaluate_fold(
+                config,
+                fold,
+                params,
+                workdir,
+                parts=Parts(workdir / fold.name, config),
+                stop=stop,
+            )
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
+        for fold in folds:
+            Parts(workdir / fold.name, config).remove()
 
 
 def _config_of_argv(argv: Sequence[str]) -> Config:
@@ -66,6 +83,7 @@ def _config_of_argv(argv: Sequence[str]) -> Config:
 def define_flags() -> None:
     """Flags of this command; `--config.field=value` applies to the run's config."""
     flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+    define_distributed()
     config_flags.DEFINE_config_dict(
         "config", _config_of_argv(sys.argv[1:]), lock_config=True
     )
@@ -73,7 +91,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     workdir = pathlib.Path(required("workdir"))
     evaluate_run(required("config"), workdir)
 

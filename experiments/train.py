@@ -6,24 +6,27 @@ r"""Train, attack and report: the main command.
 
 Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
 The work folder defaults to `runs/<config name>`; the same command again resumes an
-interrupted run and does nothing to a finished one. Run from the repository root.
+interrupted run, in training or evaluation, and does nothing to a finished one. SIGTERM
+and SIGINT let it save first. Run from the repository root.
 """
 
+import functools
 import pathlib
-import signal
-import threading
-from collections.abc import Callable
 
 from absl import flags
 
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
+from experiments.evaluation_parts import Parts
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
-from experiments.train_arm import train_arm
-from wbad_jax import evaluation
+from experiments.stopping import stop_request
+from experiments.threshold_log import draw_thresholds
+from experiments.train_arm import parameters_sha256, train_arm, training_mesh
+from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Outcome
 
 
@@ -43,34 +46,38 @@ def train_and_evaluate(
         StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
     """
     settings.check_evaluation(config)
-    with locked(workdir):
+    stop = stop_request()
+    with stop.listening(), locked(workdir):
         check_config(config, workdir)
-        if (workdir / "results.json").exists():
+        if processes.as_first((workdir / "results.json").exists()):
             print(f"{workdir} holds a finished run; see results.json there.")
             return
 
         # Data and settings: all checked before the folder is claimed.
-        dataset = cohort.load(config)
-        folds = cohort.make_folds(config, dataset)
+        with stop.at_once("Stopped while preparing the data."):
+            dataset = cohort.load(config)
+            folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
-        record_config(config, workdir)
+        training_mesh(config)
+        processes.on_first(lambda: record_config(config, workdir))
 
-        stop_requested = _stop_on_signal()
         trained, outcomes = [], []
         for fold in folds:
-            params = _train_fold(config, arms, fold, workdir, stop_requested, profile)
-            outcomes += _evaluate_once(config, fold, params, workdir)
+            params = _train_fold(config, arms, fold, workdir, stop, profile)
+            outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        _check_same(trained)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
 
 
-def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained:
+def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:
     """Train the arms of one fold, in order."""
     best = {}
     for arm in arms:
+        run = fold.run_name(arm.name)
         best[arm.name] = train_arm(
             arm,
             config,
@@ -79,36 +86,34 @@ def _train_fold(config, arms, fold, workdir, stop_requested, profile) -> Trained
             earlier=best,
             budgets=fold.budgets,
             workdir=workdir,
-            run=fold.run_name(arm.name),
-            stop_requested=stop_requested,
+            run=run,
+            stop_requested=stop,
             profile=profile,
         )
+        processes.on_first(functools.partial(draw_thresholds, arm, workdir, run))
     return {arm.name: (arm, best[arm.name]) for arm in arms}
 
 
-def _evaluate_once(config, fold, trained, workdir) -> list[Outcome]:
+def _check_same(trained: list[Trained]) -> None:
+    """Each process has computed the parameters itself."""
+    digests = [
+        parameters_sha256(params) for arms in trained for _, params in arms.values()
+    ]
+    if not processes.all_equal(" ".join(digests)):
+        raise RuntimeError("The processes ended with different parameters.")
+
+
+def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
     """Evaluate a fold, or read what an interrupted run has evaluated before."""
     path = workdir / fold.name / "outcomes.parquet"
-    if not path.exists():
-        outcomes = evaluate_fold(config, fold, trained, workdir)
-        evaluation.write_parquet(outcomes, path)
+    parts = Parts(workdir / fold.name, config)
+    if not processes.as_first(path.exists()):
+        outcomes = evaluate_fold(config, fold, trained, workdir, parts=parts, stop=stop)
+        processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
+    parts.remove()
     # Read back even if just written: interrupted or not, results come from the file.
-    return evaluation.read_parquet(path)
-
-
-def _stop_on_signal() -> Callable[[], bool]:
-    """Turn SIGTERM and SIGINT into a request that the training loop polls."""
-    asked = threading.Event()
-
-    def handle(number, _):
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        print(f"\n{signal.Signals(number).name}: saving, then stopping.", flush=True)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return asked.is_set
+    # The first process alone makes results of it.
+    return processes.on_first(lambda: evaluation.read_parquet(path)) or []
 
 
 def define_flags() -> None:
@@ -120,11 +125,12 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "profile", False, "Trace a few steps of each arm, for TensorBoard."
     )
+    define_distributed()
 
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     train_and_evaluate(config, workdir, profile=bool(flags.FLAGS["profile"].value))

@@ -5,6 +5,7 @@ import signal
 import time
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from wbad_jax.training import read_metrics
@@ -22,19 +23,33 @@ TIMEOUT = 180
 
 @pytest.fixture(scope="module")
 def uninterrupted(command, data_dir, tmp_path_factory):
-    """Digests of the parameters of a run that nothing disturbed."""
+    """Folder of a run that nothing disturbed."""
     workdir = tmp_path_factory.mktemp("uninterrupted")
     # A process of its own: with another number of devices, sums round otherwise.
     process = command("train", *ARGUMENTS, f"--workdir={workdir}")
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
-    return digests(workdir)
+    return workdir
 
 
 def digests(workdir):
     return json.loads((workdir / "results.json").read_text())["meta"][
         "parameters_sha256"
     ]
+
+
+def predictions(workdir):
+    rows = pq.read_table(workdir / "predictions.parquet").to_pylist()
+    return [{name: row[name] for name in row if name != "seconds"} for row in rows]
+
+
+def wait_for_part(process, workdir):
+    """Block until a part of the evaluation is finished; fail if the run ends before."""
+    deadline = time.monotonic() + TIMEOUT
+    while not list((workdir / "outcomes").glob("*.npz")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def wait_for_step(process, workdir, run, step):
@@ -64,7 +79,7 @@ def test_killed_three_times_ends_with_the_same_bits(command, uninterrupted, tmp_
     process = command("train", *arguments)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
-    assert digests(tmp_path) == uninterrupted, f"killed after steps {kills}"
+    assert digests(tmp_path) == digests(uninterrupted), f"killed after steps {kills}"
     # Each step of each arm stands in the log once, though some were run twice.
     training = [
         (line["run"], line["step"])
@@ -91,7 +106,20 @@ def test_sigterm_saves_and_exits_cleanly(command, uninterrupted, tmp_path):
         if line["run"] == "wbad"
     ]
     assert (tmp_path / "wbad" / "checkpoints" / str(max(steps))).is_dir()
+
+    # The second time it is in the evaluation: what is finished is kept.
+    process = command("train", *arguments)
+    wait_for_part(process, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "Stopped in the evaluation. The same command resumes it." in output
+    assert "Traceback" not in errors
+    assert not (tmp_path / "results.json").exists()
+    assert list((tmp_path / "outcomes").glob("*.npz"))
     process = command("train", *arguments)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
-    assert digests(tmp_path) == uninterrupted
+    assert digests(tmp_path) == digests(uninterrupted)
+    assert predictions(tmp_path) == predictions(uninterrupted)
+    assert not (tmp_path / "outcomes").exists()

@@ -4,15 +4,19 @@ import csv
 import json
 import shutil
 
+import jax
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from configs import quickstart
+from experiments import settings
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
+from wbad_jax import training
 from wbad_jax.data import BASELINE_FEATURES
-from wbad_jax.evaluation import read_parquet
+from wbad_jax.evaluation import Evaluator, read_parquet
 from wbad_jax.evaluation.report import COLUMNS
 from wbad_jax.training import read_metrics
 
@@ -36,8 +40,37 @@ def test_config_runs(name, smoke_config, tmp_path, capsys):
     # All attacks are run once, in the quickstart: compiling them takes the time.
     config = smoke_config(name, **{"evaluation.attacks": ("fgsm",)})
     train_and_evaluate(config, tmp_path)
-    assert "accuracy [95 % interval]" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "accuracy [95 % interval]" in output
     check_results(tmp_path, CONFIGS[name], ("fgsm",))
+    if name == "wbad_learned":
+        check_thresholds(config, tmp_path, output)
+
+
+def check_thresholds(config, workdir, output):
+    """Values in the log are those of the checkpoints, and there is a picture."""
+    picture = workdir / "wbad" / "thresholds.png"
+    assert f"thresholds over time in {picture}" in output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not (workdir / "undefended" / "thresholds.png").exists()
+    lines = read_metrics(workdir / "metrics.jsonl")
+    logged = {line["step"]: line for line in lines if "threshold/collapsed" in line}
+    assert sorted(logged) == [2, 4]
+    assert all(line["run"] == "wbad" for line in logged.values())
+    arm = settings.build_arms(config, (32, 32, 1))[1]
+    params = jax.jit(arm.classifier.init)(jax.random.key(0))
+    like = training.init_state(params, arm.optimizer)
+    with training.Checkpoints(workdir / "wbad" / "checkpoints") as checkpoints:
+        for step, line in logged.items():
+            denoiser = checkpoints.restore(like, step).params["denoiser"]
+            raw = np.asarray(denoiser["raw_thresholds"], np.float64)
+            for (row, column), value in np.ndenumerate(np.log1p(np.exp(raw))):
+                orientation = ("horizontal", "vertical", "diagonal")[column]
+                # The array has the coarsest of the two levels first.
+                found = line[f"threshold/level{2 - row}/{orientation}"]
+                assert found == pytest.approx(value, rel=1e-5)
+    start = 0.33 * np.sqrt(2 * np.log(32 * 32))
+    assert logged[4]["threshold/level1/diagonal"] != pytest.approx(start, rel=1e-3)
 
 
 def test_quickstart_runs(trained):
@@ -135,6 +168,44 @@ def test_evaluate_again_gives_the_same_and_takes_overrides(finished, data_dir):
     assert {row["attack"] for row in rows} == {"none", "fgsm", "worst_case"}
     epsilons = {row["epsilon"] for row in rows if row["attack"] == "fgsm"}
     assert len(epsilons) == 2
+
+
+@pytest.mark.parametrize("finished_attacks", [1, 5])
+def test_a_stopped_evaluation_goes_on(finished_attacks, finished, monkeypatch):
+    """What is finished is not done again, unless it is of other settings."""
+    _, workdir = finished
+    config, attack = load_config(workdir), Evaluator.attack
+    config.evaluation.attacks = ("fgsm", "pgd")
+    made, most = [], finished_attacks
+
+    def counted(*arguments, **named):
+        if len(made) == most:
+            raise training.StopRequestedError
+        made.append(named["description"])
+        return attack(*arguments, **named)
+
+    monkeypatch.setattr(Evaluator, "attack", counted)
+    before = pq.read_table(workdir / "predictions.parquet").to_pylist()
+    with pytest.raises(training.StopRequestedError):
+        evaluate_run(config, workdir)
+    most = 100
+    evaluate_run(config, workdir)
+    # Of two attacks: crafted once, then on both arms.
+    assert len(made) == len(set(made)) == 6
+    assert not (workdir / "outcomes").exists()
+    after = pq.read_table(workdir / "predictions.parquet").to_pylist()
+    for row in before + after:
+        row.pop("seconds")
+    assert after == [row for row in before if row["attack"] != "cw"]
+
+    made, most = [], finished_attacks
+    with pytest.raises(training.StopRequestedError):
+        evaluate_run(config, workdir)
+    config.evaluation.attacks = ("fgsm",)
+    config.evaluation.protocols = ("clean", "adaptive")
+    made, most = [], 100
+    evaluate_run(config, workdir)
+    assert made == ["test undefended adaptive fgsm", "test wbad adaptive fgsm"]
 
 
 def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):

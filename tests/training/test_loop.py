@@ -73,6 +73,7 @@ def run(workdir, state=None, **changes):
                 "settings": SETTINGS,
                 "checkpoints": checkpoints,
                 "log": log,
+                "observe": lambda params: {"corner": params["kernel"][0, 0]},
             }
             return training.run_training(state, **arguments | changes)
 
@@ -98,6 +99,10 @@ def test_every_step_is_logged_once(uninterrupted):
     validated = [line["step"] for line in lines if "validation_robust_accuracy" in line]
     assert validated == [3, 6, 9, 12]
     assert {"accuracy_clean", "accuracy_noise", "gradient_norm"} <= lines[0].keys()
+    # What is observed, every five steps and at the end, is of the step it stands at.
+    assert [line["step"] for line in lines if "corner" in line] == [5, 10, 12]
+    (last,) = (line for line in lines if line["step"] == 12 and "corner" in line)
+    assert last["corner"] == float(state.params["kernel"][0, 0])
 
 
 @pytest.mark.parametrize("stop", [2, 4, 7])

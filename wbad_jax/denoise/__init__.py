@@ -32,10 +32,12 @@ from wbad_jax.denoise.threshold_rules import (
     sure_threshold,
     universal_threshold,
 )
+from wbad_jax.denoise.threshold_summary import ORIENTATIONS, summarise_thresholds
 from wbad_jax.gradient_replacement import replace_gradient
 
 __all__ = [
     "BACKWARD_MODES",
+    "ORIENTATIONS",
     "RULES",
     "SHARINGS",
     "SHRINKAGE",
@@ -58,6 +60,7 @@ __all__ = [
     "smooth_garrote_threshold",
     "soft_threshold",
     "softplus_soft_threshold",
+    "summarise_thresholds",
     "sure_risk",
     "sure_threshold",
     "universal_threshold",

@@ -225,14 +225,22 @@ class Denoiser(nnx.Module):
             rngs = nnx.Rngs(params=0) if rngs is None else rngs
             self.predictor = ThresholdPredictor(settings, num_pixels, rngs=rngs)
 
-    def thresholds(self) -> Float[Array, "..."] | None:
+    def thresholds(self, images: Images | None = None) -> Float[Array, "..."] | None:
         """Learned thresholds as multiples of sigma, `[levels, 3]` by default.
 
-        None for the other rules, also for "predicted": those depend on the image.
+        Args:
+            images: `[*batch, height, width, channels]`, needed by rule "predicted"
+                alone, whose thresholds are `[*batch, levels, 3, channels]`.
+
+        Returns:
+            None for rules without parameters, and for "predicted" without images.
         """
-        if self.settings.threshold_rule != "learned":
+        if self.settings.threshold_rule == "learned":
+            return positive(self.raw_thresholds[...])
+        if self.settings.threshold_rule != "predicted" or images is None:
             return None
-        return positive(self.raw_thresholds[...])
+        _, details = decompose(jnp.asarray(images), self.settings)
+        return self.predictor(details, noise_levels(details, self.settings))
 
     def __call__(self, images: Images, *, backward: Backward = "exact") -> Images:
         """Denoise images; see `wavelet_denoise`."""

@@ -222,9 +222,20 @@ class Classifier:
         """`apply` with the parameters bound: what an attack is given."""
         return lambda images: self.apply(params, images, backward=backward)
 
-    def thresholds(self, params: Params) -> jax.Array | None:
-        """Learned thresholds as multiples of sigma, `[levels, 3]`, or None."""
-        if self.denoiser is None or self.denoiser.threshold_rule != "learned":
+    def thresholds(
+        self, params: Params, images: Images | None = None
+    ) -> jax.Array | None:
+        """Trained thresholds as multiples of sigma, coarsest level first.
+
+        Args:
+            params: From `init` or training.
+            images: `[batch, height, width, channels]`; rule "predicted" needs them.
+
+        Returns:
+            `[levels, 3]` for rule "learned", fewer or more with another `sharing`;
+            `[batch, levels, 3, channels]` for "predicted"; None for the other rules.
+        """
+        if self.denoiser is None:
             return None
         module = nnx.merge(self._structure, nnx.State(params), copy=True)
-        return jnp.asarray(module.denoiser.thresholds())
+        return module.denoiser.thresholds(images)

@@ -1,0 +1,119 @@
+"""The finished parts of an evaluation on disk, so that one that was stopped goes on."""
+
+import dataclasses
+import hashlib
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from configs.default import Config
+from experiments.run_folder import provenance, to_plain
+from experiments.settings import Arm
+from experiments.train_arm import parameters_sha256
+from wbad_jax import evaluation, processes
+from wbad_jax.data.fingerprint import fingerprint
+from wbad_jax.evaluation import Attacked, Condition, Examples, Outcome
+from wbad_jax.types import Params
+
+Identity = Mapping[str, Any]
+
+
+class Parts:
+    """Outcomes and adversarial images, each in a file of its own.
+
+    A file's name ends with a digest of all that its numbers depend on: settings, code
+    version, device, parameters and images. What was made from others is never read.
+    """
+
+    def __init__(self, folder: pathlib.Path | None, config: Config):
+        """Parts of one fold.
+
+        Args:
+            folder: They lie in its folder `outcomes`; None keeps nothing.
+            config: The experiment.
+        """
+        self._folder = folder and folder / "outcomes"
+        plain = to_plain(config)
+        del plain["data"]["data_dir"]  # may change without changing the run
+        self._settings = {"config": plain, **provenance(config)}
+
+    def outcome(
+        self, condition: Condition, identity: Identity, make: Callable[[], Outcome]
+    ) -> Outcome:
+        """The outcome of a condition: found, or made and kept.
+
+        Args:
+            condition: The circumstances.
+            identity: Classifier, images and what else it depends on.
+            make: Called if there is no file of it.
+        """
+        if self._folder is None:
+            return make()
+        path = self._path(dataclasses.asdict(condition), identity, "parquet")
+        if not processes.as_first(path.exists()):
+            outcome = make()
+            processes.on_first(lambda: _write_outcome(outcome, path))
+        (outcome,) = evaluation.read_parquet(path)
+        return outcome
+
+    def attacked(
+        self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
+    ) -> Attacked:
+        """Adversarial images: found, or made and kept.
+
+        Args:
+            name: Set, protocol, attack, norm and epsilon.
+            identity: As in `outcome`.
+            make: Called if there is no file of them.
+        """
+        if self._folder is None:
+            return make()
+        path = self._path(name, identity, "npz")
+        if not processes.as_first(path.exists()):
+            arrays = dataclasses.asdict(make())
+            processes.on_first(lambda: _write_arrays(arrays, path))
+        with np.load(path) as file:
+            seconds = float(file["seconds"])
+            arrays = {name: file[name] for name in ("images", "logits", "distance")}
+        return Attacked(**arrays, seconds=seconds)
+
+    def remove(self) -> None:
+        """Delete all parts: the evaluation is complete."""
+        folder = self._folder
+        if folder is not None:
+            processes.on_first(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    def _path(self, name: Mapping[str, Any], identity: Identity, suffix: str):
+        assert self._folder is not None
+        digest = fingerprint([self._settings, dict(name), dict(identity)])
+        told = [name.get(field) for field in ("set", "arm", "protocol", "attack")]
+        told += [f"{name['epsilon']:.6g}" if name["epsilon"] is not None else None]
+        stem = "-".join(str(part).replace(":", "_") for part in told if part)
+        return self._folder / f"{stem}-{digest}.{suffix}"
+
+
+def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
+    """What the logits of a classifier on a set depend on."""
+    images = hashlib.sha256(np.ascontiguousarray(examples.images).tobytes())
+    return {
+        "classifier": repr(arm.classifier),
+        "parameters": parameters_sha256(params),
+        "images": images.hexdigest(),
+        "examples": [str(name) for name in examples.example_ids],
+    }
+
+
+def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    evaluation.write_parquet([outcome], path)
+
+
+def _write_arrays(arrays: Mapping[str, Any], path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
