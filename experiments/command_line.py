@@ -12,7 +12,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments.cohort import default_data_dir
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import devices
 from wbad_jax.data import DataError
 from wbad_jax.training import NonFiniteLossError, StopRequestedError

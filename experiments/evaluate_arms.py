@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from configs.default import Config
-from experiments import settings
+from experiments import attack_settings, settings
 from experiments.cohort import Fold, examples_of
+from experiments.config_errors import ConfigError
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm, stable_hash
@@ -61,7 +62,7 @@ def _surrogate(config, fold: Fold, trained: Trained, workdir: pathlib.Path):
     image_shape = fold.test.images.shape[1:]
     arms = {arm.name: arm for arm in settings.build_arms(their_config, image_shape)}
     if SURROGATE_ARM not in arms:
-        raise settings.ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
+        raise ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
     arm = arms[SURROGATE_ARM]
     run = fold.run_name(arm.name)
     return arm, restore_arm(arm, workdir=pathlib.Path(other), run=run, earlier={})
@@ -92,7 +93,7 @@ class _SetEvaluation:
             return []
         evaluator = Evaluator(arm.classifier.logits_fn, batch_size=self._batch_size)
         crafted = []
-        for name, variants in settings.graybox_attacks(self._config).items():
+        for name, variants in attack_settings.graybox_attacks(self._config).items():
             for norm, epsilon in self._budgets(variants[0].norm):
                 runs = [
                     evaluator.attack(
@@ -120,7 +121,7 @@ class _SetEvaluation:
             )
         if "adaptive" not in self._config.evaluation.protocols:
             return
-        for name, attack in settings.evaluation_attacks(self._config).items():
+        for name, attack in attack_settings.evaluation_attacks(self._config).items():
             for norm, epsilon in self._budgets(attack.norm):
                 attacked = evaluator.attack(
                     attack, params, self._examples, self._key, epsilon,

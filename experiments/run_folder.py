@@ -16,7 +16,7 @@ import jax
 import wbad_jax
 from configs import default
 from configs.default import Config
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 
 # Where files lie may change between machines without changing the run.
 _NOT_COMPARED = ("data.data_dir",)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from absl import flags
 
 from configs.default import Config
-from experiments import cohort, settings
+from experiments import attack_settings, cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.results import summarise
@@ -53,8 +53,8 @@ def train_and_evaluate(
         dataset = cohort.load(config)
         folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
-        settings.evaluation_attacks(config)
-        settings.training_attacks(config)
+        attack_settings.evaluation_attacks(config)
+        attack_settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
         record_config(config, workdir)
 

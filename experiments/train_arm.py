@@ -13,7 +13,8 @@ import numpy as np
 from configs.default import Config
 from experiments.batches import batch_sampler, examples_of_a_patient
 from experiments.cohort import examples_of
-from experiments.settings import Arm, ConfigError, augmentation, build
+from experiments.config_errors import ConfigError, build
+from experiments.settings import Arm, augmentation
 from experiments.step_trace import StepTrace
 from wbad_jax import attacks, devices, training
 from wbad_jax.data import Dataset

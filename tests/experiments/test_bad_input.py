@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from experiments.config_errors import ConfigError
 from experiments.run_folder import record_config
-from experiments.settings import ConfigError
 from experiments.train import train_and_evaluate
 from wbad_jax.data import DataError
 

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import cohort
 from experiments.batches import balanced_weights, batch_sampler
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax.data import DataError
 from wbad_jax.data.dataset import Dataset
 
