@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wbad_jax.models.precision import at_least_float32
 from wbad_jax.models.strided_gradient import strided_input_gradient
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -72,10 +73,13 @@ def _backward(stride, residuals, cotangent):
         (b, k + g - 1 - n - b)
         for k, b, n, g in zip(taps, before, size, spread, strict=True)
     ]
-    kernel_gradient = _convolve(
-        images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), 1, kernel_pads
-    )
-    return input_gradient, kernel_gradient.transpose(1, 2, 0, 3)
+    kernel_gradient = jax.lax.conv_general_dilated(
+        images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), (1, 1),
+        kernel_pads, dimension_numbers=_DIMENSIONS,
+        # Sums over all pixels of the batch: not in bfloat16, if that is what comes in.
+        preferred_element_type=jnp.promote_types(kernel.dtype, jnp.float32),
+    )  # fmt: skip
+    return input_gradient, kernel_gradient.transpose(1, 2, 0, 3).astype(kernel.dtype)
 
 
 def _insert_zeros(maps: Maps, stride: int) -> Maps:
@@ -185,13 +189,15 @@ class GroupNorm(nnx.Module):
         self.epsilon = epsilon
 
     def __call__(self, maps: Maps) -> Maps:
-        """Normalise `[batch, height, width, channels]` maps."""
-        mean = self._over_groups(jnp.mean(maps, axis=(1, 2)))
-        square = self._over_groups(jnp.mean(jnp.square(maps), axis=(1, 2)))
+        """Normalise `[batch, height, width, channels]` maps; sums are in float32."""
+        wide = at_least_float32(maps)
+        mean = self._over_groups(jnp.mean(wide, axis=(1, 2)))
+        square = self._over_groups(jnp.mean(jnp.square(wide), axis=(1, 2)))
         variance = jnp.maximum(square - jnp.square(mean), 0)
         factor = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
         shift = self.bias[...] - mean * factor
-        return maps * factor[:, None, None] + shift[:, None, None]
+        normalised = wide * factor[:, None, None] + shift[:, None, None]
+        return normalised.astype(maps.dtype)
 
     def _over_groups(self, statistics: Float[Array, "batch channels"]):
         grouped = statistics.reshape(len(statistics), -1, self.group_size)
