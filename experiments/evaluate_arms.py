@@ -91,7 +91,7 @@ class _SetEvaluation:
         """Adversarial images of the surrogate, for all attacks and epsilons."""
         if "graybox" not in self._config.evaluation.protocols:
             return []
-        evaluator = Evaluator(arm.classifier.logits_fn, batch_size=self._batch_size)
+        evaluator = Evaluator(arm.evaluated.logits_fn, batch_size=self._batch_size)
         crafted = []
         for name, variants in attack_settings.graybox_attacks(self._config).items():
             for norm, epsilon in self._budgets(variants[0].norm):
@@ -108,7 +108,7 @@ class _SetEvaluation:
 
     def evaluate_arm(self, arm: Arm, params: Params, crafted) -> Iterator[Outcome]:
         evaluator = Evaluator(
-            arm.classifier.logits_fn,
+            arm.evaluated.logits_fn,
             batch_size=self._batch_size,
             surrogates_of=backward_modes(arm, self._config.evaluation.backward_modes),
         )
@@ -163,11 +163,11 @@ def backward_modes(arm: Arm, modes):
     Returns:
         From names to the maps from parameters to logits functions.
     """
-    if arm.classifier.denoiser is None:
+    if arm.evaluated.denoiser is None:
         return {}
 
     def with_mode(mode):
-        return lambda params: arm.classifier.logits_fn(params, backward=mode)
+        return lambda params: arm.evaluated.logits_fn(params, backward=mode)
 
     return {mode: with_mode(mode) for mode in modes}
 

@@ -18,8 +18,8 @@ from configs import default
 from configs.default import Config
 from experiments.config_errors import ConfigError
 
-# Where files lie may change between machines without changing the run.
-_NOT_COMPARED = ("data.data_dir",)
+# Where data lie may change between machines without changing the run.
+_NOT_COMPARED = ("data.data_dir", "training.data_on_device")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 

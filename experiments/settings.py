@@ -6,6 +6,7 @@ import optax
 
 from configs.default import Config
 from experiments.attack_settings import training_attacks
+from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, models, training
 
@@ -19,6 +20,7 @@ class Arm:
 
     name: str
     classifier: models.Classifier
+    evaluated: models.Classifier  # of the same parameters, as evaluation computes it
     loop: training.LoopSettings | None  # None: parameters are taken over untrained
     optimizer: optax.GradientTransformation
     objective: training.Objective
@@ -67,14 +69,22 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
         config.model.to_dict(),
         image_shape=tuple(image_shape),
     )
+    trained_as = naming("training")(
+        dataclasses.replace, model, compute_dtype=config.training.compute_dtype,
+        remat=config.training.remat,
+    )  # fmt: skip
+    evaluated_as = naming("evaluation")(
+        dataclasses.replace, model, compute_dtype=evaluation_dtype(config)
+    )
     if settings.num_steps == 0 and not settings.init_from:
         raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
     with_field = naming(f"arm.{name}")
-    classifier = with_field(models.Classifier, model, denoiser)
+    classifier = with_field(models.Classifier, trained_as, denoiser)
     trained = settings.num_steps != 0
     return Arm(
         name=name,
         classifier=classifier,
+        evaluated=models.Classifier(evaluated_as, denoiser),
         loop=_build_loop(config, name) if trained else None,
         optimizer=_build_optimizer(config, max(settings.num_steps, 1)),
         objective=with_field(_build_objective, config, name, classifier),
@@ -83,6 +93,11 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
         init_from=settings.init_from,
         epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
     )
+
+
+def evaluation_dtype(config: Config) -> str:
+    """What networks compute in under evaluation: that of training unless it says so."""
+    return config.evaluation.compute_dtype or config.training.compute_dtype
 
 
 def _build_objective(config: Config, name: str, classifier) -> training.Objective:
@@ -171,6 +186,19 @@ def augmentation(
             f"{width:g} °C, got {celsius}."
         )
     return build(training.AugmentationSettings, field, values, max_offset=offset)
+
+
+def check_training(config: Config) -> None:
+    """Refuse parts that do not make up a batch, and unknown places for its images."""
+    values = config.training
+    naming("training")(
+        training.check_parts, values.accumulation_steps, values.batch_size
+    )
+    if values.data_on_device not in PLACES:
+        raise ConfigError(
+            f"training.data_on_device must be one of {PLACES}, got "
+            f"{values.data_on_device!r}."
+        )
 
 
 def check_evaluation(config: Config) -> None:

@@ -150,6 +150,7 @@ def _changed(sweep: Config, name: str, fields: Mapping[str, Any], seed: int) -> 
 
 def _check(config: Config) -> None:
     """What can be told without data: not whether a level fits the images."""
+    settings.check_training(config)
     settings.check_evaluation(config)
     attack_settings.evaluation_attacks(config)
     attack_settings.training_attacks(config)

@@ -42,6 +42,7 @@ def train_and_evaluate(
         DataError: If the data set cannot be read or split as asked.
         StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
     """
+    settings.check_training(config)
     settings.check_evaluation(config)
     with locked(workdir):
         check_config(config, workdir)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.default import Config
-from experiments.batches import batch_sampler, examples_of_a_patient
+from experiments.batches import examples_of_a_patient, feed
 from experiments.cohort import examples_of
 from experiments.config_errors import ConfigError, build
 from experiments.settings import Arm, augmentation
@@ -60,7 +60,9 @@ def train_arm(
     if arm.loop is None:
         return params
     init = functools.partial(training.init_state, optimizer=arm.optimizer)
-    mesh = devices.data_mesh(config.training.batch_size)
+    # As many devices as divide each part of a batch.
+    part = config.training.batch_size // config.training.accumulation_steps
+    mesh = devices.data_mesh(part)
     state = devices.replicate(jax.jit(init)(params), mesh)
     with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
         resumed = checkpoints.latest_step() is not None
@@ -135,11 +137,14 @@ def _run(
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
         weight_perturbation=arm.weight_perturbation,
         augment=_augment(config, train),
+        accumulation_steps=config.training.accumulation_steps,
     )
-    draw = batch_sampler(
+    batch_at = feed(
         train,
         config.training.batch_size,
         config.seed,
+        mesh,
+        place=config.training.data_on_device,
         random_flip=config.training.random_flip,
         balance_classes=config.training.balance_classes,
     )
@@ -150,7 +155,7 @@ def _run(
         return training.run_training(
             state,
             train_step=train_step,
-            batch_at=lambda step: devices.split(draw(step), mesh),
+            batch_at=batch_at,
             validate=_validator(arm, config, validation, budgets, key),
             key=key,
             budgets={norm: jnp.float32(size) for norm, size in budgets.items()},
