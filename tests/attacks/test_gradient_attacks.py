@@ -237,14 +237,19 @@ def test_stopping_on_success_does_not_depend_on_the_neighbours(wavy_problem, key
     weights, images, labels = wavy_problem
     attack = attacks.PGD(num_steps=10, restarts=3, stop_on_success=True)
     keys = jax.random.split(key, len(images))
-    first = run(attack, wavy, weights, keys, images, labels, 0.015)
-    wrong = jnp.where(jnp.arange(len(labels)) < 8, labels, (labels + 1) % 3)
-    for others in (labels, wrong):
-        found = run(attack, wavy, weights, keys, images, others, 0.015)
-        for name in ("adversarial", "success"):
-            np.testing.assert_array_equal(
-                getattr(found, name)[:8], getattr(first, name)[:8]
-            )
+
+    def attacked(rows):
+        batch = keys[rows], images[rows], labels[rows]
+        return run(attack, wavy, weights, *batch, 0.015)
+
+    success = attacked(np.arange(64)).success
+    broken, unbroken = (np.flatnonzero(success == which)[:8] for which in (True, False))
+    early = attacked(np.concatenate([broken, broken]))
+    late = attacked(np.concatenate([broken, unbroken]))
+    assert np.all(early.success)
+    assert not np.any(late.success[8:])
+    for name in ("adversarial", "success", "margin"):
+        np.testing.assert_array_equal(getattr(early, name)[:8], getattr(late, name)[:8])
 
 
 @pytest.mark.fast

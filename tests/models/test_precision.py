@@ -44,11 +44,21 @@ def draw(n=4, seed=0):
     return images.astype(np.float32)
 
 
-def both(name, function):
-    """A function of classifier, parameters and images, in both types."""
-    for compute_dtype in models.COMPUTE_DTYPES:
-        run = jax.jit(functools.partial(function, make(name, compute_dtype)))
-        yield run(initial(name), draw())
+@functools.cache
+def outcome(name, compute_dtype):
+    """Logits, and the gradients of a loss by parameters and images."""
+    classifier = make(name, compute_dtype)
+
+    def loss(params, images):
+        logits = classifier.apply(params, images)
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            logits, jnp.arange(len(images)) % 2
+        )
+        return losses.sum(), logits
+
+    run = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
+    gradients, logits = run(initial(name), draw())
+    return logits, gradients
 
 
 def assert_float32(tree):
@@ -59,7 +69,7 @@ def assert_float32(tree):
 
 @each_network
 def test_logits_are_those_of_float32_up_to_rounding(name):
-    exact, rounded = both(name, lambda c, params, images: c.apply(params, images))
+    exact, rounded = (outcome(name, dtype)[0] for dtype in models.COMPUTE_DTYPES)
     assert_float32(rounded)
     # A few layers, each of which rounds its result once.
     scale = np.max(np.abs(exact))
@@ -85,16 +95,7 @@ def test_all_convolutions_of_the_network_are_in_bfloat16(name, count):
 
 @each_network
 def test_gradients_arrive_in_float32(name):
-    def gradients(classifier, params, images):
-        def loss(params, images):
-            logits = classifier.apply(params, images)
-            return optax.softmax_cross_entropy_with_integer_labels(
-                logits, jnp.arange(len(images)) % 2
-            ).sum()
-
-        return jax.grad(loss, argnums=(0, 1))(params, images)
-
-    exact, rounded = both(name, gradients)
+    exact, rounded = (outcome(name, dtype)[1] for dtype in models.COMPUTE_DTYPES)
     assert_float32(rounded)
     for path, leaf in jax.tree_util.tree_leaves_with_path(exact):
         other = dict(jax.tree_util.tree_leaves_with_path(rounded))[path]
