@@ -84,6 +84,17 @@ def get_config(mode: str = "full") -> Config:
 
     config.training = ml_collections.ConfigDict()
     config.training.batch_size = 64
+    # What networks compute in, "float32" or "bfloat16". Parameters, denoiser, loss and
+    # attacks stay in float32.
+    config.training.compute_dtype = "float32"
+    # Whether gradients compute residual blocks again: less memory for more time.
+    config.training.remat = False
+    # Parts of a batch that are gone through one after the other, for one update: less
+    # memory. Divides the batch.
+    config.training.accumulation_steps = 1
+    # Whether training images lie on the devices, which then gather each batch:
+    # "always", "never" (batches are made ahead on the host), or "auto", if they fit.
+    config.training.data_on_device = "auto"
     config.training.random_flip = True  # left to right; changes no label
     # Random changes of the training images, one draw for all images of a patient; 0 is
     # off. Rotation, shift and offset are uniform up to this both ways, gain is 1 plus
@@ -133,6 +144,9 @@ def get_config(mode: str = "full") -> Config:
 
     config.evaluation = ml_collections.ConfigDict()
     config.evaluation.batch_size = 128
+    # What networks compute in; unset: as in training, so that what is attacked is what
+    # was trained.
+    config.evaluation.compute_dtype = placeholder(str)
     config.evaluation.sets = ("test",)
     config.evaluation.protocols = ("clean", "graybox", "adaptive")
     config.evaluation.attacks = ("fgsm", "pgd", "cw")

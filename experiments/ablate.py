@@ -26,8 +26,8 @@ from configs.default import Config
 from experiments import ablation_table, sweep
 from experiments.ablation_plot import draw
 from experiments.command_line import define_config, prepare_jax, required, run_command
+from experiments.config_errors import ConfigError
 from experiments.run_folder import check_config, locked
-from experiments.settings import ConfigError
 from experiments.sweep import Variant
 from experiments.train import train_and_evaluate
 from wbad_jax.training import StopRequestedError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import data, evaluation
 from wbad_jax.bioheat import CohortSettings
 from wbad_jax.data import Dataset

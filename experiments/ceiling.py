@@ -20,7 +20,7 @@ from experiments.bracket import bracket
 from experiments.ceiling_plot import draw
 from experiments.cohort import default_data_dir
 from experiments.command_line import required, run_command
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import data
 
 _BUILDER = "simulated_thermograms"

@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 
 from configs.default import Config
-from experiments.settings import ConfigError, epsilon_of
+from experiments.attack_settings import epsilon_of
+from experiments.config_errors import ConfigError
 from wbad_jax import data, processes
 from wbad_jax.data import Dataset
 from wbad_jax.evaluation import Examples

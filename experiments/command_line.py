@@ -12,8 +12,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments.cohort import default_data_dir
+from experiments.config_errors import ConfigError
 from experiments.distributed import connect, end_at_once
-from experiments.settings import ConfigError
 from wbad_jax import devices
 from wbad_jax.data import DataError
 from wbad_jax.processes import FirstProcessError

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from configs.default import Config
-from experiments import settings
+from experiments import attack_settings, settings
 from experiments.cohort import Fold, examples_of
+from experiments.config_errors import ConfigError
 from experiments.evaluation_parts import Identity, Parts, identify
 from experiments.run_folder import load_config
 from experiments.settings import Arm
@@ -76,7 +77,7 @@ def _surrogate(config, fold: Fold, trained: Trained, workdir: pathlib.Path):
     image_shape = fold.test.images.shape[1:]
     arms = {arm.name: arm for arm in settings.build_arms(their_config, image_shape)}
     if SURROGATE_ARM not in arms:
-        raise settings.ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
+        raise ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
     arm = arms[SURROGATE_ARM]
     run = fold.run_name(arm.name)
     return arm, restore_arm(arm, workdir=pathlib.Path(other), run=run, earlier={})
@@ -114,10 +115,10 @@ class _SetEvaluation:
 
     def craft(self, arm: Arm, params: Params) -> list[tuple[Condition, Attacked]]:
         """Adversarial images of the surrogate, for all attacks and epsilons."""
-        evaluator = self._evaluator(arm.classifier.logits_fn)
+        evaluator = self._evaluator(arm.evaluated.logits_fn)
         self._surrogate = identify(arm, params, self._examples)
         crafted = []
-        for name, variants in settings.graybox_attacks(self._config).items():
+        for name, variants in attack_settings.graybox_attacks(self._config).items():
             for norm, epsilon in self._budgets(variants[0].norm):
                 condition = self._condition("", "graybox", name, norm, epsilon)
                 make = functools.partial(
@@ -138,7 +139,7 @@ class _SetEvaluation:
 
     def evaluate_arm(self, arm: Arm, params: Params, crafted) -> Iterator[Outcome]:
         evaluator = self._evaluator(
-            arm.classifier.logits_fn,
+            arm.evaluated.logits_fn,
             surrogates_of=backward_modes(arm, self._config.evaluation.backward_modes),
         )
         own = identify(arm, params, self._examples)
@@ -156,7 +157,7 @@ class _SetEvaluation:
             yield kept(condition, make, {**own, "surrogate": self._surrogate})
         if "adaptive" not in self._config.evaluation.protocols:
             return
-        for name, attack in settings.evaluation_attacks(self._config).items():
+        for name, attack in attack_settings.evaluation_attacks(self._config).items():
             for norm, epsilon in self._budgets(attack.norm):
                 condition = self._condition(arm.name, "adaptive", name, norm, epsilon)
                 make = functools.partial(
@@ -212,11 +213,11 @@ def backward_modes(arm: Arm, modes):
     Returns:
         From names to the maps from parameters to logits functions.
     """
-    if arm.classifier.denoiser is None:
+    if arm.evaluated.denoiser is None:
         return {}
 
     def with_mode(mode):
-        return lambda params: arm.classifier.logits_fn(params, backward=mode)
+        return lambda params: arm.evaluated.logits_fn(params, backward=mode)
 
     return {mode: with_mode(mode) for mode in modes}
 

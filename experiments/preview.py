@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import data
 from wbad_jax.data import Dataset
 

@@ -7,6 +7,7 @@ from configs.default import Config
 from experiments.cohort import Fold
 from experiments.evaluate_arms import SURROGATE_ARM, Trained
 from experiments.run_folder import provenance
+from experiments.settings import evaluation_dtype
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
@@ -74,6 +75,10 @@ def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
             name: num_parameters(params) for name, (_, params) in trained[0].items()
         },
         "parameters_sha256": digests,
+        "compute_dtype": {
+            "training": config.training.compute_dtype,
+            "evaluation": evaluation_dtype(config),
+        },
         "surrogate": config.evaluation.surrogate
         or f"arm {SURROGATE_ARM!r} of this run",
         "not_a_diagnostic_device": True,

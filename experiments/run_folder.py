@@ -16,11 +16,11 @@ import jax
 import wbad_jax
 from configs import default
 from configs.default import Config
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import processes
 
-# Where files lie may change between machines without changing the run.
-_NOT_COMPARED = ("data.data_dir",)
+# Where data lie may change between machines without changing the run.
+_NOT_COMPARED = ("data.data_dir", "training.data_on_device")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 

@@ -1,21 +1,17 @@
-"""From a config to the frozen settings of the library, checked before any work."""
+"""From a config to its arms: the frozen settings of the library, checked first."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import optax
 
 from configs.default import Config
-from wbad_jax import attacks, denoise, models, training
-from wbad_jax.attacks import Attack
+from experiments.attack_settings import training_attacks
+from experiments.batches import PLACES
+from experiments.config_errors import ConfigError, build, naming
+from wbad_jax import denoise, models, training
 
 PROTOCOLS = ("clean", "graybox", "adaptive")
 SETS = ("test", "test_pairs")
-
-
-class ConfigError(ValueError):
-    """A config asks for something impossible; the message names the field."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +20,7 @@ class Arm:
 
     name: str
     classifier: models.Classifier
+    evaluated: models.Classifier  # of the same parameters, as evaluation computes it
     loop: training.LoopSettings | None  # None: parameters are taken over untrained
     optimizer: optax.GradientTransformation
     objective: training.Objective
@@ -31,33 +28,6 @@ class Arm:
     weight_perturbation: training.WeightPerturbation | None
     init_from: str
     epsilon_ramp_steps: int
-
-
-def epsilon_of(config: Config, window: tuple[float, float]) -> float:
-    """Linf radius in pixel units; `attack.epsilon` wins over `attack.epsilon_celsius`.
-
-    Args:
-        config: The experiment.
-        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
-
-    Raises:
-        ConfigError: If neither is set, or the value is not between 0 and 1.
-    """
-    attack = config.attack
-    if attack.epsilon is not None:
-        field, given = "attack.epsilon", attack.epsilon
-        epsilon = given
-    elif attack.epsilon_celsius is not None:
-        field, given = "attack.epsilon_celsius", attack.epsilon_celsius
-        epsilon = given / (window[1] - window[0])
-    else:
-        raise ConfigError("Set attack.epsilon or attack.epsilon_celsius.")
-    if not 0 < epsilon <= 1:
-        raise ConfigError(
-            f"{field} must be positive and at most the whole window "
-            f"(1, or {window[1] - window[0]:g} °C), got {given}."
-        )
-    return float(epsilon)
 
 
 def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
@@ -99,22 +69,35 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
         config.model.to_dict(),
         image_shape=tuple(image_shape),
     )
+    trained_as = naming("training")(
+        dataclasses.replace, model, compute_dtype=config.training.compute_dtype,
+        remat=config.training.remat,
+    )  # fmt: skip
+    evaluated_as = naming("evaluation")(
+        dataclasses.replace, model, compute_dtype=evaluation_dtype(config)
+    )
     if settings.num_steps == 0 and not settings.init_from:
         raise ConfigError(f"arm.{name}.num_steps is 0, but init_from is not set.")
-    with_field = _naming(f"arm.{name}")
-    classifier = with_field(models.Classifier, model, denoiser)
+    with_field = naming(f"arm.{name}")
+    classifier = with_field(models.Classifier, trained_as, denoiser)
     trained = settings.num_steps != 0
     return Arm(
         name=name,
         classifier=classifier,
+        evaluated=models.Classifier(evaluated_as, denoiser),
         loop=_build_loop(config, name) if trained else None,
         optimizer=_build_optimizer(config, max(settings.num_steps, 1)),
         objective=with_field(_build_objective, config, name, classifier),
-        average=_naming("training")(_build_average, config, settings.num_steps),
+        average=naming("training")(_build_average, config, settings.num_steps),
         weight_perturbation=_build_weight_perturbation(config, settings.num_steps),
         init_from=settings.init_from,
         epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
     )
+
+
+def evaluation_dtype(config: Config) -> str:
+    """What networks compute in under evaluation: that of training unless it says so."""
+    return config.evaluation.compute_dtype or config.training.compute_dtype
 
 
 def _build_objective(config: Config, name: str, classifier) -> training.Objective:
@@ -205,72 +188,17 @@ def augmentation(
     return build(training.AugmentationSettings, field, values, max_offset=offset)
 
 
-def training_attacks(config: Config) -> dict[str, Attack]:
-    """Attacks that craft training examples, by the names used in `training.mix`.
-
-    Those of "fast", "trades" and "mart" serve these objectives.
-    """
-    pgd = {
-        name: build(attacks.PGD, f"training.{name}", config.training[name])
-        for name in ("pgd", "trades", "mart")
-    }
-    return pgd | {
-        "fgsm": attacks.FGSM(),
-        "fast": build(attacks.RandomStartFGSM, "training.fast", config.training.fast),
-        "cw": build(
-            attacks.CarliniWagnerL2,
-            "training.cw",
-            config.training.cw,
-            select="confident",
-        ),
-    }
-
-
-def evaluation_attacks(config: Config) -> dict[str, Attack]:
-    """White-box attacks of the evaluation, by name.
-
-    Raises:
-        ConfigError: If `evaluation.attacks` names an unknown attack.
-    """
-    result = {}
-    for name in config.evaluation.attacks:
-        settings = config.evaluation.get(name, {})
-        result[name] = _naming(f"evaluation.{name}")(attacks.build, name, **settings)
-    return result
-
-
-def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
-    """Attacks that craft images on a surrogate, by name.
-
-    Carlini-Wagner examples of confidence 0 lie on the surrogate's boundary and would
-    fool no other network: one run per confidence, of which the most confident image
-    inside the budget is kept.
-    """
-    result = {}
-    for name, attack in evaluation_attacks(config).items():
-        if isinstance(attack, attacks.CarliniWagnerL2):
-            result[name] = [
-                dataclasses.replace(attack, select="confident", confidence=confidence)
-                for confidence in config.evaluation.graybox_confidences
-            ]
-        else:
-            result[name] = [attack]
-    return result
-
-
-def build(cls, field: str, values: Mapping[str, Any], **more):
-    """Construct frozen settings from a section of the config, naming it in errors."""
-    return _naming(field)(cls, **{**dict(values), **more})
-
-
-def _naming(field: str):
-    def call(function, *args, **kwargs):
-        try:
-            return function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"config.{field}: {error}") from error
-
-    return call
+def check_training(config: Config) -> None:
+    """Refuse parts that do not make up a batch, and unknown places for its images."""
+    values = config.training
+    naming("training")(
+        training.check_parts, values.accumulation_steps, values.batch_size
+    )
+    if values.data_on_device not in PLACES:
+        raise ConfigError(
+            f"training.data_on_device must be one of {PLACES}, got "
+            f"{values.data_on_device!r}."
+        )
 
 
 def check_evaluation(config: Config) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.default import Config
-from experiments import settings
-from experiments.settings import ConfigError
+from experiments import attack_settings, settings
+from experiments.config_errors import ConfigError, build
 from wbad_jax import denoise
 
 # The sweep itself gives them to each run.
@@ -150,13 +150,14 @@ def _changed(sweep: Config, name: str, fields: Mapping[str, Any], seed: int) -> 
 
 def _check(config: Config) -> None:
     """What can be told without data: not whether a level fits the images."""
+    settings.check_training(config)
     settings.check_evaluation(config)
-    settings.evaluation_attacks(config)
-    settings.training_attacks(config)
+    attack_settings.evaluation_attacks(config)
+    attack_settings.training_attacks(config)
     for arm in config.arms:
         if arm not in config.arm:
             raise ConfigError(
                 f"arms names {arm!r}; config.arm has {sorted(config.arm)}."
             )
         if config.arm[arm].denoise:
-            settings.build(denoise.DenoiserSettings, "denoiser", config.denoiser)
+            build(denoise.DenoiserSettings, "denoiser", config.denoiser)

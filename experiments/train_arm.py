@@ -12,9 +12,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from configs.default import Config
-from experiments.batches import batch_sampler, examples_of_a_patient
+from experiments.batches import examples_of_a_patient, feed
 from experiments.cohort import examples_of
-from experiments.settings import Arm, ConfigError, augmentation, build
+from experiments.config_errors import ConfigError, build
+from experiments.settings import Arm, augmentation
 from experiments.step_trace import StepTrace
 from experiments.threshold_log import threshold_observer
 from wbad_jax import attacks, devices, processes, training
@@ -90,13 +91,14 @@ def train_arm(
 
 
 def training_mesh(config: Config) -> Mesh:
-    """Devices that share the batches of the training.
+    """Devices that share each part of a batch: as many as divide it.
 
     Raises:
         ConfigError: If not every process can have its part.
     """
+    part = config.training.batch_size // config.training.accumulation_steps
     try:
-        return devices.data_mesh(config.training.batch_size)
+        return devices.data_mesh(part)
     except ValueError as error:
         raise ConfigError(f"training.{error}") from error
 
@@ -150,11 +152,14 @@ def _run(
         epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
         weight_perturbation=arm.weight_perturbation,
         augment=_augment(config, train),
+        accumulation_steps=config.training.accumulation_steps,
     )
-    draw = batch_sampler(
+    batch_at = feed(
         train,
         config.training.batch_size,
         config.seed,
+        mesh,
+        place=config.training.data_on_device,
         random_flip=config.training.random_flip,
         balance_classes=config.training.balance_classes,
     )
@@ -165,7 +170,7 @@ def _run(
         return training.run_training(
             state,
             train_step=train_step,
-            batch_at=lambda step: devices.split(draw(step), mesh),
+            batch_at=batch_at,
             validate=_validator(arm, config, validation, budgets, key),
             key=key,
             budgets={norm: jnp.float32(size) for norm, size in budgets.items()},

@@ -1,5 +1,6 @@
 """FGSM and PGD against closed forms, and against each other."""
 
+import dataclasses
 import functools
 
 import jax
@@ -277,3 +278,78 @@ def test_the_last_point_alone_costs_two_forward_passes_less(wavy_problem, key):
     forward = flops(functools.partial(wavy, weights))
     saved = flops(craft("best")) - flops(craft("last"))
     assert saved >= 2 * forward
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("loss", ["margin", "cross_entropy"])
+def test_stopping_on_success_finds_the_same_successes(loss, wavy_problem, key):
+    weights, images, labels = wavy_problem
+    plain = attacks.PGD(num_steps=10, restarts=3, loss=loss)
+    stopping = dataclasses.replace(plain, stop_on_success=True)
+    keys = jax.random.split(key, len(images))
+    expected = run(plain, wavy, weights, keys, images, labels, 0.015)
+    result = run(stopping, wavy, weights, keys, images, labels, 0.015)
+    assert 0.1 < np.mean(expected.success) < 0.9
+    np.testing.assert_array_equal(result.success, expected.success)
+    assert np.all(result.margin >= expected.margin - 1e-4)
+    # What is not broken has been searched to the end.
+    np.testing.assert_allclose(
+        result.margin[~result.success], expected.margin[~result.success], rtol=1e-4
+    )
+
+
+@pytest.mark.fast
+def test_stopping_on_success_does_not_depend_on_the_neighbours(wavy_problem, key):
+    """Among broken images the attack ends early, among unbroken ones it goes on."""
+    weights, images, labels = wavy_problem
+    attack = attacks.PGD(num_steps=10, restarts=3, stop_on_success=True)
+    keys = jax.random.split(key, len(images))
+
+    def attacked(rows):
+        batch = keys[rows], images[rows], labels[rows]
+        return run(attack, wavy, weights, *batch, 0.015)
+
+    success = attacked(np.arange(64)).success
+    broken, unbroken = (np.flatnonzero(success == which)[:8] for which in (True, False))
+    early = attacked(np.concatenate([broken, broken]))
+    late = attacked(np.concatenate([broken, unbroken]))
+    assert np.all(early.success)
+    assert not np.any(late.success[8:])
+    for name in ("adversarial", "success", "margin"):
+        np.testing.assert_array_equal(getattr(early, name)[:8], getattr(late, name)[:8])
+
+
+@pytest.mark.fast
+def test_stopping_on_success_saves_gradients(wavy_problem, key):
+    weights, images, labels = wavy_problem
+
+    calls = []
+
+    @jax.custom_vjp
+    def counted(x):
+        return x
+
+    def backward(_, cotangent):
+        jax.debug.callback(lambda: calls.append(1))
+        return (cotangent,)
+
+    counted.defvjp(lambda x: (x, None), backward)
+
+    def counting(weights, x):
+        return wavy(weights, counted(x))
+
+    def gradients(epsilon, stop):
+        attack = attacks.PGD(
+            num_steps=10, restarts=4, start="random", stop_on_success=stop
+        )
+        calls.clear()
+        found = run(attack, counting, weights, key, images, labels, epsilon)
+        jax.block_until_ready(found)
+        jax.effects_barrier()
+        return len(calls), bool(np.all(found.success))
+
+    assert gradients(0.3, stop=False) == (40, True)
+    count, all_broken = gradients(0.3, stop=True)
+    assert all_broken
+    assert 1 <= count < 20
+    assert gradients(0.001, stop=True) == (40, False)

@@ -13,8 +13,8 @@ import pytest
 
 from configs import default
 from experiments import ablate
+from experiments.config_errors import ConfigError
 from experiments.run_folder import locked, to_plain
-from experiments.settings import ConfigError
 from wbad_jax import evaluation
 from wbad_jax.training import StopRequestedError, read_metrics
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from experiments.config_errors import ConfigError
 from experiments.run_folder import record_config
-from experiments.settings import ConfigError
 from experiments.train import train_and_evaluate
 from wbad_jax.data import DataError
 
@@ -73,6 +73,29 @@ MISTAKES = {
     "odd batch of pairs": (
         {"training.batch_size": 7},
         ["training.batch_size", "multiple of 2", "7"],
+    ),
+    "parts that do not make up a batch": (
+        {"training.accumulation_steps": 3},
+        ["training", "accumulation_steps", "divide the batch of 8", "3"],
+    ),
+    "unknown type": (
+        {"training.compute_dtype": "float16"},
+        ["config.training", "compute_dtype", "bfloat16", "'float16'"],
+    ),
+    "unknown type in evaluation": (
+        {"evaluation.compute_dtype": "half"},
+        ["config.evaluation", "compute_dtype", "bfloat16", "'half'"],
+    ),
+    "unknown place of the data": (
+        {"training.data_on_device": "yes"},
+        ["training.data_on_device", "always", "'yes'"],
+    ),
+    "remat of a foreign network": (
+        {
+            "training.remat": True,
+            "model.name": "tests.models.user_networks:Perceptron",
+        },
+        ["config.training", "remat", "Perceptron"],
     ),
     "zero learning rate": (
         {"training.learning_rate": 0.0},

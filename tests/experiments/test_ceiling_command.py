@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import bracket, ceiling, ceiling_plot
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax.bioheat import Camera, CohortSettings
 from wbad_jax.bioheat.texture import draw_field, field_power_spectrum
 from wbad_jax.data import Dataset

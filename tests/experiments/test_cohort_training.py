@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import cohort
-from experiments.batches import balanced_weights, batch_sampler
-from experiments.settings import ConfigError
+from experiments.batches import balanced_weights, draws, take, weighted_examples
+from experiments.config_errors import ConfigError
 from wbad_jax.data import DataError
 from wbad_jax.data.dataset import Dataset
 
@@ -112,10 +112,10 @@ def test_patients_with_more_frames_than_others_are_refused(smoke_config):
 def test_a_batch_holds_whole_patients():
     dataset = make_dataset(6, 3)
     dataset.images[:] = np.arange(len(dataset))[:, None, None, None]
-    batch_at = batch_sampler(dataset, 12, seed=0)
+    examples, draw_at = weighted_examples(dataset), draws(dataset, 12, seed=0)
     seen = []
     for step in range(3):
-        batch = batch_at(step)
+        batch = take(examples, draw_at(step))
         rows = np.asarray(batch.images)[:, 0, 0, 0].astype(int)
         patients = dataset.patient_ids[rows].reshape(2, 6)
         assert (patients == patients[:, :1]).all()
@@ -132,7 +132,8 @@ def test_balanced_classes_weigh_alike():
     np.testing.assert_allclose(totals, 2.0, rtol=1e-6)
     dataset = make_dataset(6, 1)
     for balance in (False, True):
-        batch = batch_sampler(dataset, 4, seed=0, balance_classes=balance)(0)
+        examples = weighted_examples(dataset, balance)
+        batch = take(examples, draws(dataset, 4, seed=0)(0))
         known = balanced_weights(dataset.labels) if balance else np.ones(len(dataset))
         by_label = dict(zip(dataset.labels, known, strict=True))
         np.testing.assert_allclose(batch.weights, [by_label[n] for n in batch.labels])

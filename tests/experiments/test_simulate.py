@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments import preview, simulate
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from tests.data import fake_patients
 from tests.experiments.conftest import ROOT
 from wbad_jax import bioheat, data

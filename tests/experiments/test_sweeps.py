@@ -5,7 +5,7 @@ import pytest
 from configs import default
 from configs.sweeps import thresholds
 from experiments import sweep
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 
 pytestmark = pytest.mark.fast
 RUNS = {"deep": {"denoiser.level": 2}, "flat": {"denoiser.level": 1}}

@@ -36,6 +36,13 @@ class Broken(Perceptron):
         raise RuntimeError("out of order")
 
 
+class OnlyFloat32(Perceptron):
+    def __call__(self, features):
+        if features.dtype != jnp.float32:
+            raise TypeError("float32 only")
+        return super().__call__(features)
+
+
 class NotAModule:
     def __init__(self, inputs, num_classes, *, rngs):
         del inputs, num_classes, rngs

@@ -10,9 +10,11 @@ from wbad_jax.models.defended import (
 )
 from wbad_jax.models.downsampling import DOWNSAMPLINGS
 from wbad_jax.models.features import feature_images, num_features
+from wbad_jax.models.precision import COMPUTE_DTYPES
 from wbad_jax.models.resnet import ResNet
 
 __all__ = [
+    "COMPUTE_DTYPES",
     "Classifier",
     "DOWNSAMPLINGS",
     "DefendedClassifier",

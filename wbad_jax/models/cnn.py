@@ -8,7 +8,9 @@ from flax import nnx
 
 from wbad_jax.models.downsampling import low_pass
 from wbad_jax.models.features import FeatureImages
-from wbad_jax.models.layers import GroupNorm, conv3x3
+from wbad_jax.models.layers import GroupNorm, Maps, conv3x3
+from wbad_jax.models.precision import at_least_float32
+from wbad_jax.models.rematerialisation import rematerialised
 from wbad_jax.types import Logits, Params
 
 
@@ -98,6 +100,20 @@ def residual_blocks(
     return nnx.List(chain)
 
 
+def apply_blocks(blocks: Sequence[nnx.Module], maps: Maps, *, remat: bool) -> Maps:
+    """Apply blocks one after the other.
+
+    Args:
+        blocks: From `residual_blocks`.
+        maps: `[batch, height, width, channels]`.
+        remat: Whether only the blocks' inputs are kept for the gradient, and what they
+            compute is computed again there: less memory for more time.
+    """
+    for block in blocks:
+        maps = rematerialised(block, maps) if remat else block(maps)
+    return maps
+
+
 class ResidualCNN(nnx.Module):
     """Residual blocks, one stage a width, then mean and maximum pooling.
 
@@ -114,6 +130,7 @@ class ResidualCNN(nnx.Module):
         widths: tuple[int, ...] = (32, 64),
         blocks: int = 1,
         downsampling_wavelet: str | None = None,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
         """Create the parameters.
@@ -126,8 +143,10 @@ class ResidualCNN(nnx.Module):
             blocks: Residual blocks a stage.
             downsampling_wavelet: Wavelet that halves the resolution; None takes
                 strides of 2.
+            remat: Whether gradients compute the blocks again, see `apply_blocks`.
             rngs: Source of the initial weights.
         """
+        self.remat = remat
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
         self.blocks = residual_blocks(
             widths, blocks, downsampling_wavelet=downsampling_wavelet, rngs=rngs
@@ -137,10 +156,9 @@ class ResidualCNN(nnx.Module):
 
     def __call__(self, features: FeatureImages) -> Logits:
         """Map feature images to logits `[batch, classes]`."""
-        maps = self.stem(features)
-        for block in self.blocks:
-            maps = block(maps)
-        maps = nnx.relu(self.norm(maps))
+        maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
+        # From here on few numbers count for much.
+        maps = at_least_float32(nnx.relu(self.norm(maps)))
         pooled = [jnp.mean(maps, axis=(1, 2)), _max_pool(maps)]
         return self.head(jnp.concatenate(pooled, axis=-1))
 

@@ -19,6 +19,7 @@ from wbad_jax.models.cnn import ResidualCNN
 from wbad_jax.models.downsampling import check_downsampling
 from wbad_jax.models.features import FeatureImages, feature_images, num_features
 from wbad_jax.models.imported import check_network, import_network
+from wbad_jax.models.precision import apply_network, check_compute_dtype
 from wbad_jax.models.resnet import ResNet
 from wbad_jax.types import Images, Key, Logits, LogitsFn, Params
 
@@ -47,6 +48,11 @@ class ModelSettings:
         mirrored: Whether to add the difference to the mirrored image.
         center: Pixel value mapped to 0 at the input.
         scale: Difference of pixel values mapped to 1 at the input.
+        compute_dtype: What the network computes in, "float32" or "bfloat16"; see
+            `precision.py`. All else is in float32. So are the logits; those of a
+            network named by its import path have been rounded to "bfloat16".
+        remat: Whether gradients compute residual blocks again in place of keeping what
+            they computed; of the networks in `MODELS` alone.
     """
 
     name: str = "cnn"
@@ -62,6 +68,8 @@ class ModelSettings:
     mirrored: bool = True
     center: float = 0.5
     scale: float = 0.1
+    compute_dtype: str = "float32"
+    remat: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "options", FrozenDict(_hashable(self.options)))
@@ -76,6 +84,12 @@ class ModelSettings:
                 "model options are for networks named by an import path; "
                 f"{self.name!r} takes none, got {dict(self.options)}."
             )
+        if not own and self.remat:
+            raise ValueError(
+                f"remat must be False for {self.name!r}, whose blocks are not known; "
+                "flax.nnx.remat can stand inside it."
+            )
+        check_compute_dtype(self.compute_dtype)
         if self.num_classes < 2:
             raise ValueError(f"num_classes must be at least 2, got {self.num_classes}.")
         if not self.widths or min(*self.widths, self.blocks) < 1:
@@ -88,7 +102,10 @@ class ModelSettings:
         if not own:
             images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
             _, *shape = jax.eval_shape(self.features_of, images).shape
-            check_network(self.name, tuple(shape), self.num_classes, self.options)
+            check_network(
+                self.name, tuple(shape), self.num_classes, self.options,
+                self.compute_dtype,
+            )  # fmt: skip
 
     def features_of(self, images: Images) -> FeatureImages:
         """What the network sees of images in [0, 1]."""
@@ -112,6 +129,7 @@ class ModelSettings:
             widths=self.widths,
             blocks=self.blocks,
             downsampling_wavelet=self.downsampling_wavelet if dwt else None,
+            remat=self.remat,
             rngs=rngs,
         )
 
@@ -164,7 +182,8 @@ class DefendedClassifier(nnx.Module):
         """Map images in [0, 1] to logits `[batch, classes]`."""
         if self.denoiser is not None:
             images = self.denoiser(images, backward=backward)
-        return self.network(self.settings.features_of(images))
+        features = self.settings.features_of(images)
+        return apply_network(self.network, features, self.settings.compute_dtype)
 
 
 @dataclasses.dataclass(frozen=True)

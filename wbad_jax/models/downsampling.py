@@ -8,6 +8,7 @@ noise-robust image classification, section 3.2).
 
 from wbad_jax import wavelets
 from wbad_jax.models.layers import Maps
+from wbad_jax.models.precision import at_least_float32
 
 DOWNSAMPLINGS = ("stride", "dwt")
 # Halves n to ceil(n / 2), as a stride of 2 does. The other modes add border samples for
@@ -28,7 +29,8 @@ def low_pass(maps: Maps, wavelet: str) -> Maps:
     Returns:
         `[batch, ceil(height / 2), ceil(width / 2), channels]`.
     """
-    return wavelets.dwt2(maps, wavelet, _MODE).approx / 2
+    approx = wavelets.dwt2(at_least_float32(maps), wavelet, _MODE).approx
+    return (approx / 2).astype(maps.dtype)
 
 
 def check_downsampling(downsampling: str, wavelet: str) -> None:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from wbad_jax.models.precision import apply_network
 from wbad_jax.types import Logits
 
 
@@ -48,6 +49,7 @@ def check_network(
     features_shape: tuple[int, int, int],
     num_classes: int,
     options: Mapping[str, Any],
+    compute_dtype: str = "float32",
 ) -> None:
     """Build and apply the network on abstract arrays; nothing is computed or compiled.
 
@@ -56,6 +58,7 @@ def check_network(
         features_shape: Height, width and channels of the feature images.
         num_classes: Number of logits.
         options: Keyword arguments of the class.
+        compute_dtype: What the network computes in, see `precision.py`.
 
     Raises:
         ValueError: Naming the path, if the class cannot be imported, does not take
@@ -78,7 +81,7 @@ def check_network(
         rngs = nnx.Rngs(params=jax.random.key(0))
         module: Any = network(inputs, num_classes, rngs=rngs, **options)
         _check_variables(path, module)
-        return module(features)
+        return apply_network(module, features, compute_dtype)
 
     batch = jax.ShapeDtypeStruct((2, *features_shape), jnp.float32)
     try:
@@ -87,7 +90,8 @@ def check_network(
         raise
     except Exception as error:  # whatever the user's class raises
         raise ValueError(
-            f"model name {path!r} fails on features of shape {batch.shape}: "
+            f"model name {path!r} fails on features of shape {batch.shape} in "
+            f"{compute_dtype}: "
             f"{type(error).__name__}: {error}"
         ) from error
     if getattr(logits, "shape", None) != (2, num_classes):

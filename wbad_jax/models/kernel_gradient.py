@@ -32,7 +32,8 @@ def kernel_gradient(
         stride: Step of the convolution in both directions.
 
     Returns:
-        `[*taps, inputs, outputs]`.
+        `[*taps, inputs, outputs]`, summed over all pixels of the batch in float32 or
+        better, whatever comes in.
     """
     # Stages: what made the arrays must not be computed anew for each of their copies.
     stage = stages.default_stage()
@@ -51,6 +52,7 @@ def _as_convolution(images, cotangent, *, taps, stride):
         images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), (1, 1),
         [(b, k + g - 1 - n - b) for k, b, n, g in sizes],
         rhs_dilation=(stride, stride), dimension_numbers=_DIMENSIONS,
+        preferred_element_type=_sum_type(images),
     )  # fmt: skip
     return gradient.transpose(1, 2, 0, 3)
 
@@ -67,8 +69,14 @@ def _one_product(images, cotangent, *, taps):
     columns = [_shifted(cotangent, left - column, axis=2) for column in range(taps[1])]
     left_side = jnp.concatenate(rows, axis=-1).reshape(-1, taps[0] * inputs)
     right_side = jnp.concatenate(columns, axis=-1).reshape(-1, taps[1] * outputs)
-    product = (left_side.T @ right_side).reshape(taps[0], inputs, taps[1], outputs)
+    product = jnp.matmul(
+        left_side.T, right_side, preferred_element_type=_sum_type(images)
+    ).reshape(taps[0], inputs, taps[1], outputs)
     return product.transpose(0, 2, 1, 3)
+
+
+def _sum_type(images: Array) -> jnp.dtype:
+    return jnp.promote_types(images.dtype, jnp.float32)
 
 
 def _shifted(maps: Array, by: int, axis: int) -> Array:

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from wbad_jax.models.kernel_gradient import kernel_gradient
+from wbad_jax.models.precision import at_least_float32
 from wbad_jax.models.strided_gradient import strided_input_gradient
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -56,7 +57,7 @@ def _forward(images, kernel, stride):
 def _backward(stride, residuals, cotangent):
     images, kernel = residuals
     size, taps = images.shape[1:3], kernel.shape[:2]
-    by_kernel = kernel_gradient(images, cotangent, taps, stride)
+    by_kernel = kernel_gradient(images, cotangent, taps, stride).astype(kernel.dtype)
     if stride > 1:
         return strided_input_gradient(cotangent, kernel, stride, size), by_kernel
     # Correlate with the kernel flipped in space, channels swapped.
@@ -166,13 +167,15 @@ class GroupNorm(nnx.Module):
         self.epsilon = epsilon
 
     def __call__(self, maps: Maps) -> Maps:
-        """Normalise `[batch, height, width, channels]` maps."""
-        mean = self._over_groups(jnp.mean(maps, axis=(1, 2)))
-        square = self._over_groups(jnp.mean(jnp.square(maps), axis=(1, 2)))
+        """Normalise `[batch, height, width, channels]` maps; sums are in float32."""
+        wide = at_least_float32(maps)
+        mean = self._over_groups(jnp.mean(wide, axis=(1, 2)))
+        square = self._over_groups(jnp.mean(jnp.square(wide), axis=(1, 2)))
         variance = jnp.maximum(square - jnp.square(mean), 0)
         factor = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
         shift = self.bias[...] - mean * factor
-        return maps * factor[:, None, None] + shift[:, None, None]
+        normalised = wide * factor[:, None, None] + shift[:, None, None]
+        return normalised.astype(maps.dtype)
 
     def _over_groups(self, statistics: Float[Array, "batch channels"]):
         grouped = statistics.reshape(len(statistics), -1, self.group_size)

@@ -3,9 +3,10 @@
 import jax.numpy as jnp
 from flax import nnx
 
-from wbad_jax.models.cnn import group_norm, residual_blocks
+from wbad_jax.models.cnn import apply_blocks, group_norm, residual_blocks
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import conv1x1, conv3x3
+from wbad_jax.models.precision import at_least_float32
 from wbad_jax.types import Logits
 
 
@@ -29,9 +30,11 @@ class ResNet(nnx.Module):
         widths: tuple[int, ...] = (64, 128, 256, 512),
         blocks: int = 2,
         downsampling_wavelet: str | None = None,
+        remat: bool = False,
         rngs: nnx.Rngs,
     ):
         """Create the parameters; arguments as of `ResidualCNN`."""
+        self.remat = remat
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
         self.blocks = residual_blocks(
             widths,
@@ -45,7 +48,6 @@ class ResNet(nnx.Module):
 
     def __call__(self, features: FeatureImages) -> Logits:
         """Map feature images to logits `[batch, classes]`."""
-        maps = self.stem(features)
-        for block in self.blocks:
-            maps = block(maps)
-        return self.head(jnp.mean(nnx.relu(self.norm(maps)), axis=(1, 2)))
+        maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
+        maps = at_least_float32(nnx.relu(self.norm(maps)))
+        return self.head(jnp.mean(maps, axis=(1, 2)))

@@ -1,6 +1,7 @@
 """Robust training: objectives, one jitted step, the loop, checkpoints."""
 
 from wbad_jax.training import averaging
+from wbad_jax.training.accumulation import check_parts
 from wbad_jax.training.augmentation import AugmentationSettings, augment
 from wbad_jax.training.checkpoints import Checkpoints
 from wbad_jax.training.loop import (
@@ -36,6 +37,7 @@ __all__ = [
     "adamw",
     "averaging",
     "augment",
+    "check_parts",
     "epsilon_ramp",
     "init_state",
     "make_objective",

@@ -9,12 +9,14 @@ import optax
 
 from wbad_jax.attacks import Attack
 from wbad_jax.training import averaging
+from wbad_jax.training.accumulation import accumulate, shares_of, split_batch
 from wbad_jax.training.objectives import ApplyFn, Budgets, Objective
 from wbad_jax.training.weight_perturbation import WeightPerturbation
 from wbad_jax.types import Batch, Images, Key, Params, PerExample
 
 # Folded into the key of a step for augmentation; objectives fold in small numbers.
 _AUGMENTATION = 2**31 - 1
+_PARTS = 2**31 - 2  # likewise for the parts of a batch
 
 
 class TrainState(NamedTuple):
@@ -53,6 +55,7 @@ def make_train_step(
     epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
     weight_perturbation: WeightPerturbation | None = None,
     augment: Callable[[Key, Images], Images] | None = None,
+    accumulation_steps: int = 1,
 ):
     """Return a jitted `train_step(state, batch, key, budgets) -> (state, metrics)`.
 
@@ -69,6 +72,11 @@ def make_train_step(
             themselves if None. Costs one more gradient.
         augment: Changes the images before anything else sees them; its draws do not
             touch those of the objective.
+        accumulation_steps: Parts of the batch that are crafted and differentiated one
+            after the other, for less memory; divides the batch. The loss and metrics of
+            the objective must be means by the weights of the examples, as all here are:
+            what comes out is then the mean of the whole batch. Each part has random
+            draws of its own. Compiling takes longer by about this factor.
 
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
@@ -85,12 +93,10 @@ def make_train_step(
         if augment is not None:
             images = augment(jax.random.fold_in(key, _AUGMENTATION), batch.images)
             batch = batch._replace(images=images)
-        versions = objective.craft(state.params, key, batch, budgets)
-        grad_fn = jax.value_and_grad(objective.loss, has_aux=True)
-        (loss, metrics), grads = grad_fn(state.params, batch, versions)
-        if weight_perturbation is not None:
-            moved = weight_perturbation(state.params, grads, state.step)
-            _, grads = grad_fn(moved, batch, versions)
+        (loss, metrics), grads = _differentiate(
+            objective, state, key, budgets, weight_perturbation,
+            split_batch(batch, accumulation_steps),
+        )  # fmt: skip
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         share = 1 - average(state.step)
@@ -109,6 +115,31 @@ def make_train_step(
         return state, metrics
 
     return jax.jit(train_step, donate_argnums=0)
+
+
+def _differentiate(objective, state, key, budgets, weight_perturbation, parts):
+    """Loss, metrics and the gradient for the optimiser, of parts of a batch."""
+    grad_fn = jax.value_and_grad(objective.loss, has_aux=True)
+    keys = [key]
+    if len(parts) > 1:
+        keys = jax.random.split(jax.random.fold_in(key, _PARTS), len(parts))
+
+    def attacked(keyed_part):
+        part_key, part = keyed_part
+        versions = objective.craft(state.params, part_key, part, budgets)
+        return grad_fn(state.params, part, versions), (part, versions)
+
+    def moved_gradient(crafted):
+        return grad_fn(moved, *crafted)[1], None
+
+    shares = shares_of(parts)
+    (outcome, grads), crafted = accumulate(
+        attacked, list(zip(keys, parts, strict=True)), shares
+    )
+    if weight_perturbation is not None:
+        moved = weight_perturbation(state.params, grads, state.step)
+        grads, _ = accumulate(moved_gradient, crafted, shares)
+    return outcome, grads
 
 
 def make_robust_eval_step(logits_fn_of: ApplyFn, attack: Attack):
