@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -50,14 +50,10 @@ class Parts:
             identity: Classifier, images and what else it depends on.
             make: Called if there is no file of it.
         """
-        if self._folder is None:
-            return make()
-        path = self._path(dataclasses.asdict(condition), identity, "parquet")
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            evaluation.write_parquet([make()], path)
-        (outcome,) = evaluation.read_parquet(path)
-        return outcome
+        name = dataclasses.asdict(condition)
+        return self._kept(
+            name, identity, "parquet", make, _write_outcome, _read_outcome
+        )
 
     def attacked(
         self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
@@ -69,22 +65,21 @@ class Parts:
             identity: As in `outcome`.
             make: Called if there is no file of them.
         """
-        if self._folder is None:
-            return make()
-        path = self._path(name, identity, "npz")
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            arrays = dataclasses.asdict(make())
-            _replace(path, lambda file: np.savez(file, **arrays))
-        with np.load(path) as file:
-            seconds = float(file["seconds"])
-            arrays = {name: file[name] for name in ("images", "logits", "distance")}
-        return Attacked(**arrays, seconds=seconds)
+        return self._kept(name, identity, "npz", make, _write_attacked, _read_attacked)
 
     def remove(self) -> None:
         """Delete all parts: the evaluation is complete."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _kept(self, name, identity, suffix: str, make, write, read):
+        if self._folder is None:
+            return make()
+        path = self._path(name, identity, suffix)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(make(), path)
+        return read(path)
 
     def _path(self, name: Mapping[str, Any], identity: Identity, suffix: str):
         assert self._folder is not None
@@ -106,8 +101,23 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
     }
 
 
-def _replace(path: pathlib.Path, write: Callable[[BinaryIO], None]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
+def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:
+    evaluation.write_parquet([outcome], path)
+
+
+def _read_outcome(path: pathlib.Path) -> Outcome:
+    (outcome,) = evaluation.read_parquet(path)
+    return outcome
+
+
+def _write_attacked(attacked: Attacked, path: pathlib.Path) -> None:
+    temporary = path.with_suffix(".npz.tmp")
     with temporary.open("wb") as file:
-        write(file)
+        np.savez(file, **dataclasses.asdict(attacked))
     temporary.replace(path)
+
+
+def _read_attacked(path: pathlib.Path) -> Attacked:
+    with np.load(path) as file:  # without pickle
+        arrays = {name: file[name] for name in ("images", "logits", "distance")}
+        return Attacked(**arrays, seconds=float(file["seconds"]))

@@ -17,6 +17,7 @@ from absl import flags
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
+from experiments.config_checks import check_values
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
 from experiments.results import summarise
@@ -43,6 +44,7 @@ def train_and_evaluate(
         DataError: If the data set cannot be read or split as asked.
         StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
     """
+    check_values(config)
     settings.check_evaluation(config)
     stop = StopRequest()
     with stop.listening(), locked(workdir):
