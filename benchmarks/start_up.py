@@ -98,7 +98,9 @@ def load_config(name: str) -> Any:
     config = importlib.import_module(f"configs.{name}").get_config(mode or "full")
     config.arms = ("wbad",)
     config.arm.wbad.init_from = ""
-    config.training.log_every = 1
+    # Nothing but steps: it is stopped before a validation.
+    config.arm.wbad.num_steps = 100 * _STEPS
+    config.training.eval_every = config.training.checkpoint_every = 100 * _STEPS
     return config.lock()
 
 
