@@ -124,7 +124,7 @@ def run_child(name: str, started: float, workdir: pathlib.Path) -> dict[str, Any
     imported = time.time() - started
     events: list[tuple[str, float]] = []
     jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: events.append((event, seconds))
+        lambda event, duration_secs, **_: events.append((event, duration_secs))
     )
     config = load_config(name)
     dataset = cohort.load(config)
