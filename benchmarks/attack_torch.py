@@ -15,7 +15,7 @@ from benchmarks.torch_models import TorchClassifier, as_tensor
 # From a seed to adversarial images.
 Run = Callable[[int], Any]
 THREADS = tuple(sorted({1, os.cpu_count() or 1}))
-_FORMATS = {
+FORMATS = {
     "channels first": torch.contiguous_format,
     "channels last": torch.channels_last,
 }
@@ -41,7 +41,7 @@ def make_target(problem: Problem, model: str, rows: Sequence[int]) -> TorchTarge
 def variants(target: TorchTarget) -> dict[str, tuple[int, TorchTarget]]:
     """Numbers of threads and layouts in memory; which is best depends on the model."""
     found = {}
-    for name, layout in _FORMATS.items():
+    for name, layout in FORMATS.items():
         # PyTorch converts a model in place, hence one for each layout.
         model = TorchClassifier(*target.model.origin).eval()
         model = model.to(memory_format=layout)

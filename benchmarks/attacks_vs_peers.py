@@ -184,8 +184,10 @@ def save(
     settings, row = json.loads(json.dumps([settings, row]))  # tuples become lists
     section = report.get(part, {})
     rows = section["rows"] if section.get("settings") == settings else []
-    rows = [other for other in rows if _name(other) != _name(row)] + [row]
     machine = describe_machine()
+    # Of each row too: a part may be run in pieces on several machines.
+    row |= {name: machine[name] for name in ("cpu", "date")}
+    rows = [other for other in rows if _name(other) != _name(row)] + [row]
     report[part] = {"machine": machine, "settings": settings, "rows": rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     ordered = {name: report[name] for name in PARTS if name in report}

@@ -120,11 +120,12 @@ def get_config(mode: str = "full") -> Config:
     config.training.log_every = 10
     config.training.eval_every = 100
     config.training.checkpoint_every = 100
-    # Attacks inside the training step, and on the validation set.
-    config.training.pgd = dict(num_steps=7, step_size=0.3, start="random")
-    config.training.trades = dict(num_steps=10, step_size=0.226)
+    # Attacks inside the training step, which need no more than their last point, and
+    # on the validation set.
+    config.training.pgd = dict(num_steps=7, step_size=0.3, start="random", keep="last")
+    config.training.trades = dict(num_steps=10, step_size=0.226, keep="last")
     config.training.mart = dict(
-        num_steps=10, step_size=0.226, start="random", loss="cross_entropy"
+        num_steps=10, step_size=0.226, start="random", keep="last", loss="cross_entropy"
     )
     config.training.fast = dict(step_size=1.25)
     config.training.cw = dict(num_searches=1, num_steps=8, learning_rate=2e-3)

@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-SUITES = ("wavelets", "attacks", "attacks_vs_peers", "attack_suite")
+SUITES = ("wavelets", "attacks", "attacks_vs_peers", "attack_suite", "sharding")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from configs.default import Config
 from experiments.settings import ConfigError, epsilon_of
-from wbad_jax import data
+from wbad_jax import data, processes
 from wbad_jax.data import Dataset
 from wbad_jax.evaluation import Examples
 
@@ -52,7 +52,10 @@ def default_data_dir() -> pathlib.Path:
 def load(config: Config) -> Dataset:
     """Load the data set of an experiment, preparing it on first use."""
     data_dir = config.data.data_dir or default_data_dir()
-    return data.load(config.data.builder, data_dir, config.data.manual_dir)
+    arguments = config.data.builder, data_dir, config.data.manual_dir
+    # One process prepares it, the others read.
+    dataset = processes.on_first(lambda: data.load(*arguments))
+    return data.load(*arguments) if dataset is None else dataset
 
 
 def make_folds(config: Config, dataset: Dataset) -> list[Fold]:

@@ -12,9 +12,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from experiments.cohort import default_data_dir
+from experiments.distributed import connect, end_at_once
 from experiments.settings import ConfigError
 from wbad_jax import devices
 from wbad_jax.data import DataError
+from wbad_jax.processes import FirstProcessError
 from wbad_jax.training import NonFiniteLossError, StopRequestedError
 
 # Exit statuses; a run that was stopped and saved itself has done what was asked.
@@ -45,11 +47,17 @@ def run_command(
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
-def prepare_jax() -> None:
+def prepare_jax(distributed: str | None = None) -> None:
     """Makes each CPU core a device and keeps compiled programs for the next run.
 
     Call it before anything is computed. `JAX_COMPILATION_CACHE_DIR` names another
     folder for the programs.
+
+    Args:
+        distributed: Other processes to run with, the value of `--distributed`.
+
+    Raises:
+        ConfigError: If `distributed` is malformed.
     """
     devices.use_all_cores()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -59,6 +67,7 @@ def prepare_jax() -> None:
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         # Hundreds of small programs together take longer than the few large ones.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    connect(distributed)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -97,11 +106,14 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         main(argv)
     except (ConfigError, DataError) as error:
         _fail(str(error), WRONG_USE)
-    except NonFiniteLossError as error:
+    except (NonFiniteLossError, FirstProcessError) as error:
         _fail(str(error), FAILED)
     except StopRequestedError as error:
         print(f"{error} The same command resumes it.", flush=True)
         sys.exit(STOPPED)
+    except (Exception, KeyboardInterrupt):
+        end_at_once(FAILED)
+        raise
 
 
 def required(name: str) -> Any:

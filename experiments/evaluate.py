@@ -21,13 +21,15 @@ from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import prepare_jax, required, run_command
 from experiments.config_checks import check_values
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
-from experiments.stopping import StopRequest
+from experiments.stopping import stop_request
 from experiments.train_arm import restore_arm
+from wbad_jax import processes
 from wbad_jax.types import Params
 
 
@@ -44,7 +46,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
     """
     check_values(config)
     settings.check_evaluation(config)
-    stop = StopRequest()
+    stop = stop_request()
     with stop.listening(), locked(workdir):
         with stop.at_once("Stopped while reading the data."):
             dataset = cohort.load(config)
@@ -67,7 +69,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
                 stop=stop,
             )
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
         for fold in folds:
             Parts(workdir / fold.name, config).remove()
 
@@ -83,6 +85,7 @@ def _config_of_argv(argv: Sequence[str]) -> Config:
 def define_flags() -> None:
     """Flags of this command; `--config.field=value` applies to the run's config."""
     flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+    define_distributed()
     config_flags.DEFINE_config_dict(
         "config", _config_of_argv(sys.argv[1:]), lock_config=True
     )
@@ -90,7 +93,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     workdir = pathlib.Path(required("workdir"))
     evaluate_run(required("config"), workdir)
 

@@ -13,7 +13,7 @@ from configs.default import Config
 from experiments.run_folder import provenance, to_plain
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256
-from wbad_jax import evaluation
+from wbad_jax import evaluation, processes
 from wbad_jax.data.fingerprint import fingerprint
 from wbad_jax.evaluation import Attacked, Condition, Examples, Outcome
 from wbad_jax.types import Params
@@ -50,10 +50,14 @@ class Parts:
             identity: Classifier, images and what else it depends on.
             make: Called if there is no file of it.
         """
-        name = dataclasses.asdict(condition)
-        return self._kept(
-            name, identity, "parquet", make, _write_outcome, _read_outcome
-        )
+        if self._folder is None:
+            return make()
+        path = self._path(dataclasses.asdict(condition), identity, "parquet")
+        if not processes.as_first(path.exists()):
+            outcome = make()
+            processes.on_first(lambda: _write_outcome(outcome, path))
+        (outcome,) = evaluation.read_parquet(path)
+        return outcome
 
     def attacked(
         self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
@@ -65,21 +69,22 @@ class Parts:
             identity: As in `outcome`.
             make: Called if there is no file of them.
         """
-        return self._kept(name, identity, "npz", make, _write_attacked, _read_attacked)
+        if self._folder is None:
+            return make()
+        path = self._path(name, identity, "npz")
+        if not processes.as_first(path.exists()):
+            arrays = dataclasses.asdict(make())
+            processes.on_first(lambda: _write_arrays(arrays, path))
+        with np.load(path) as file:
+            seconds = float(file["seconds"])
+            arrays = {name: file[name] for name in ("images", "logits", "distance")}
+        return Attacked(**arrays, seconds=seconds)
 
     def remove(self) -> None:
         """Delete all parts: the evaluation is complete."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _kept(self, name, identity, suffix: str, make, write, read):
-        if self._folder is None:
-            return make()
-        path = self._path(name, identity, suffix)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(make(), path)
-        return read(path)
+        folder = self._folder
+        if folder is not None:
+            processes.on_first(lambda: shutil.rmtree(folder, ignore_errors=True))
 
     def _path(self, name: Mapping[str, Any], identity: Identity, suffix: str):
         assert self._folder is not None
@@ -102,22 +107,13 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
 
 
 def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     evaluation.write_parquet([outcome], path)
 
 
-def _read_outcome(path: pathlib.Path) -> Outcome:
-    (outcome,) = evaluation.read_parquet(path)
-    return outcome
-
-
-def _write_attacked(attacked: Attacked, path: pathlib.Path) -> None:
-    temporary = path.with_suffix(".npz.tmp")
+def _write_arrays(arrays: Mapping[str, Any], path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, **dataclasses.asdict(attacked))
+        np.savez(file, **arrays)
     temporary.replace(path)
-
-
-def _read_attacked(path: pathlib.Path) -> Attacked:
-    with np.load(path) as file:  # without pickle
-        arrays = {name: file[name] for name in ("images", "logits", "distance")}
-        return Attacked(**arrays, seconds=float(file["seconds"]))

@@ -17,6 +17,7 @@ import wbad_jax
 from configs import default
 from configs.default import Config
 from experiments.settings import ConfigError
+from wbad_jax import processes
 
 # Where files lie may change between machines without changing the run.
 _NOT_COMPARED = ("data.data_dir",)
@@ -25,13 +26,24 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path):
-    """Hold the folder for this process alone.
+    """Hold the folder for this run alone; of several processes the first holds it.
 
     The kernel releases the lock when the process dies, however it dies.
 
     Raises:
-        ConfigError: If another process holds it.
+        ConfigError: If another run holds it, or a process does not see it.
     """
+    with contextlib.ExitStack() as stack:
+        processes.on_first(lambda: stack.enter_context(_lock(workdir)))
+        if not processes.all_agree((workdir / ".lock").exists()):
+            raise ConfigError(
+                f"{workdir} must be a folder that all processes see, but one does not."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _lock(workdir: pathlib.Path):
     workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / ".lock").open("a+") as file:
         try:
@@ -154,6 +166,7 @@ def provenance(config: Config) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **versions},
         "device": f"{device.platform} {device.device_kind} x {jax.device_count()}",
+        "processes": jax.process_count(),
         "cpu_count": os.cpu_count(),
         "commit": _commit(),
         "seed": config.seed,

@@ -1,13 +1,16 @@
 """SIGTERM and SIGINT: a request to stop, heeded where nothing is lost."""
 
 import contextlib
+import itertools
+import os
 import signal
 import threading
 from collections.abc import Iterator
 
-from wbad_jax.training import StopRequestedError
+import jax
+from jax.experimental import multihost_utils
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from wbad_jax.training import StopRequestedError
 
 
 class StopRequest:
@@ -16,6 +19,8 @@ class StopRequest:
     Training polls it after each step, evaluation before each batch. Where there is
     nothing to poll from, `at_once` interrupts. A second signal interrupts anywhere.
     """
+
+    _signals = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self):
         self._asked = threading.Event()
@@ -37,11 +42,12 @@ class StopRequest:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Be the handler of both signals. For the main thread."""
-        before = [signal.signal(number, self._handle) for number in _SIGNALS]
+        numbers = self._signals
+        before = [signal.signal(number, self._handle) for number in numbers]
         try:
             yield
         finally:
-            for number, handler in zip(_SIGNALS, before, strict=True):
+            for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
 
     @contextlib.contextmanager
@@ -68,3 +74,48 @@ class StopRequest:
         print(f"\n{signal.Signals(number).name}: saving, then stopping.", flush=True)
         if again or self._at_once:
             raise KeyboardInterrupt
+
+
+class SharedStopRequest(StopRequest):
+    """The same for several processes: a signal to any of them stops all at one poll.
+
+    JAX handles SIGTERM itself here. It tells the other processes, and they agree on the
+    number of a later poll, since all poll at the same places. Nothing is interrupted
+    at once: one process that ends alone leaves the others waiting.
+    """
+
+    _signals = (signal.SIGINT,)
+
+    def __init__(self):
+        super().__init__()
+        self._polls = itertools.count()
+        self._interrupted = False
+
+    def __call__(self) -> bool:
+        """Whether a signal came, the same in all processes."""
+        if multihost_utils.reached_preemption_sync_point(next(self._polls)):
+            self._asked.set()
+            print("\nA signal came: saving, then stopping.", flush=True)
+        return self._asked.is_set()
+
+    @contextlib.contextmanager
+    def at_once(self, message: str) -> Iterator[None]:
+        """Stop before or after what is done within.
+
+        Raises:
+            StopRequestedError: With the message.
+        """
+        self.check(message)
+        yield
+        self.check(message)
+
+    def _handle(self, number: int, _) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def stop_request() -> StopRequest:
+    """One for as many processes as there are."""
+    return SharedStopRequest() if jax.process_count() > 1 else StopRequest()

@@ -10,6 +10,7 @@ interrupted run, in training or evaluation, and does nothing to a finished one. 
 and SIGINT let it save first. Run from the repository root.
 """
 
+import functools
 import pathlib
 
 from absl import flags
@@ -18,14 +19,15 @@ from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.config_checks import check_values
+from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
-from experiments.stopping import StopRequest
+from experiments.stopping import stop_request
 from experiments.threshold_log import draw_thresholds
-from experiments.train_arm import train_arm
-from wbad_jax import evaluation
+from experiments.train_arm import parameters_sha256, train_arm, training_mesh
+from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Outcome
 
 
@@ -46,10 +48,10 @@ def train_and_evaluate(
     """
     check_values(config)
     settings.check_evaluation(config)
-    stop = StopRequest()
+    stop = stop_request()
     with stop.listening(), locked(workdir):
         check_config(config, workdir)
-        if (workdir / "results.json").exists():
+        if processes.as_first((workdir / "results.json").exists()):
             print(f"{workdir} holds a finished run; see results.json there.")
             return
 
@@ -61,14 +63,16 @@ def train_and_evaluate(
         settings.evaluation_attacks(config)
         settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
-        record_config(config, workdir)
+        training_mesh(config)
+        processes.on_first(lambda: record_config(config, workdir))
 
         trained, outcomes = [], []
         for fold in folds:
             params = _train_fold(config, arms, fold, workdir, stop, profile)
             outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
-        summarise(config, folds, trained, outcomes, workdir)
+        _check_same(trained)
+        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
 
 
 def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:
@@ -88,20 +92,30 @@ def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:
             stop_requested=stop,
             profile=profile,
         )
-        draw_thresholds(arm, workdir, run)
+        processes.on_first(functools.partial(draw_thresholds, arm, workdir, run))
     return {arm.name: (arm, best[arm.name]) for arm in arms}
+
+
+def _check_same(trained: list[Trained]) -> None:
+    """Each process has computed the parameters itself."""
+    digests = [
+        parameters_sha256(params) for arms in trained for _, params in arms.values()
+    ]
+    if not processes.all_equal(" ".join(digests)):
+        raise RuntimeError("The processes ended with different parameters.")
 
 
 def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
     """Evaluate a fold, or read what an interrupted run has evaluated before."""
     path = workdir / fold.name / "outcomes.parquet"
     parts = Parts(workdir / fold.name, config)
-    if not path.exists():
+    if not processes.as_first(path.exists()):
         outcomes = evaluate_fold(config, fold, trained, workdir, parts=parts, stop=stop)
-        evaluation.write_parquet(outcomes, path)
+        processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
     parts.remove()
     # Read back even if just written: interrupted or not, results come from the file.
-    return evaluation.read_parquet(path)
+    # The first process alone makes results of it.
+    return processes.on_first(lambda: evaluation.read_parquet(path)) or []
 
 
 def define_flags() -> None:
@@ -113,11 +127,12 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "profile", False, "Trace a few steps of each arm, for TensorBoard."
     )
+    define_distributed()
 
 
 def main(_) -> None:
     """Entry point."""
-    prepare_jax()
+    prepare_jax(flags.FLAGS["distributed"].value)
     config = required("config")
     workdir = pathlib.Path(flags.FLAGS["workdir"].value or f"runs/{config.name}")
     train_and_evaluate(config, workdir, profile=bool(flags.FLAGS["profile"].value))

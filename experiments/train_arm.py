@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from configs.default import Config
 from experiments.batches import batch_sampler, examples_of_a_patient
@@ -16,7 +17,7 @@ from experiments.cohort import examples_of
 from experiments.settings import Arm, ConfigError, augmentation, build
 from experiments.step_trace import StepTrace
 from experiments.threshold_log import threshold_observer
-from wbad_jax import attacks, devices, training
+from wbad_jax import attacks, devices, processes, training
 from wbad_jax.data import Dataset
 from wbad_jax.training import TrainState
 from wbad_jax.types import Params
@@ -54,24 +55,26 @@ def train_arm(
     """
     # Other arms, other random draws: the surrogate is not the victim's twin.
     key = jax.random.fold_in(jax.random.key(config.seed), stable_hash(arm.name))
+    mesh = training_mesh(config)
     params = jax.jit(arm.classifier.init)(jax.random.fold_in(key, 0))
+    params = devices.replicate(params, mesh)
     if arm.init_from:
         params = _take_network(params, earlier[arm.init_from])
     if arm.loop is None:
         return params
     init = functools.partial(training.init_state, optimizer=arm.optimizer)
-    mesh = devices.data_mesh(config.training.batch_size)
     state = devices.replicate(jax.jit(init)(params), mesh)
     with training.Checkpoints(workdir / run / "checkpoints") as checkpoints:
         resumed = checkpoints.latest_step() is not None
         if resumed:
-            state = devices.replicate(checkpoints.restore(state), mesh)
+            state = checkpoints.restore(state)
         done = int(state.step)
         if done == arm.loop.num_steps or state.stopped:
             print(f"{run}: finished earlier, restored step {done}.")
             return state.best_params
         if resumed:
             print(f"{run}: resuming from step {done}.")
+        profile = profile and processes.is_first()
         trace = StepTrace(workdir / "profile" / run) if profile else None
         state = _run(
             arm, config, state, jax.random.fold_in(key, 1),
@@ -84,6 +87,18 @@ def train_arm(
         f"{float(state.best_score):.3f} at step {int(state.best_step)}."
     )
     return state.best_params
+
+
+def training_mesh(config: Config) -> Mesh:
+    """Devices that share the batches of the training.
+
+    Raises:
+        ConfigError: If not every process can have its part.
+    """
+    try:
+        return devices.data_mesh(config.training.batch_size)
+    except ValueError as error:
+        raise ConfigError(f"training.{error}") from error
 
 
 def restore_arm(

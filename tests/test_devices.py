@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 
 import jax
 import numpy as np
 import pytest
 
+from tests import pairs
 from wbad_jax import devices
 
 SCRIPT = textwrap.dedent("""
+    import pathlib
     import sys
 
     import jax
@@ -21,7 +24,11 @@ SCRIPT = textwrap.dedent("""
     from wbad_jax import attacks, devices, evaluation, models, training
     from wbad_jax.types import Batch
 
-    jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+    *address, count, name, folder = sys.argv[1:]
+    folder = pathlib.Path(folder)
+    jax.config.update("jax_num_cpu_devices", int(count))
+    if address:
+        jax.distributed.initialize(address[0], 2, int(address[1]))
     mesh = devices.data_mesh()
     settings = models.ModelSettings(image_shape=(16, 16, 1), widths=(8,), level=1)
     classifier = models.Classifier(settings)
@@ -73,38 +80,52 @@ SCRIPT = textwrap.dedent("""
 
 
     standard, robust = train({"clean": 1.0}, 50), train({"pgd": 1.0}, 5)
-    # A checkpoint of however many devices, restored on these.
-    with training.Checkpoints(sys.argv[3]) as checkpoints:
-        if checkpoints.latest_step() is None:
-            checkpoints.save(50, standard)
-            checkpoints.wait()
-        restored = checkpoints.restore(standard)
+    # Checkpoints of however many devices and processes, restored on these.
+    with training.Checkpoints(folder / name) as checkpoints:
+        checkpoints.save(50, standard)
+    restored = {}
+    for directory in sorted(path for path in folder.iterdir() if path.is_dir()):
+        with training.Checkpoints(directory) as checkpoints:
+            state = checkpoints.restore(standard)
+            assert jax.tree.leaves(state)[0].sharding.mesh == mesh
+            restored[f"restored {directory.name}"] = flat(state)
     np.savez(
-        sys.argv[2], devices=mesh.size, margin=broken.margin, logits=attacked.logits,
-        standard=flat(standard), robust=flat(robust), restored=flat(restored),
+        folder / f"{name} {jax.process_index()}.npz",
+        devices=mesh.size, margin=broken.margin, logits=attacked.logits,
+        standard=flat(standard), robust=flat(robust), **restored,
     )
 """)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The numbers on 8 devices, and on one, by the number of devices."""
+    """The numbers on 8 devices of one process or of two, and on one device."""
     folder = tmp_path_factory.mktemp("devices")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    found = {}
-    for count in (8, 1):
-        path = folder / f"{count}.npz"
-        command = [sys.executable, "-c", SCRIPT]
-        command += [str(count), str(path), str(folder / "checkpoints")]
-        done = subprocess.run(
-            command, timeout=600, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        found[count] = np.load(path)
-        assert found[count]["devices"] == count
+    run_alone("8", "8 devices", str(folder))
+    pairs.run_script(SCRIPT, "4", "2 processes", str(folder))
+    run_alone("1", "1 device", str(folder))
+    found = {path.stem: np.load(path) for path in folder.glob("*.npz")}
+    assert {name: int(run["devices"]) for name, run in found.items()} == {
+        "8 devices 0": 8,
+        "2 processes 0": 8,
+        "2 processes 1": 8,
+        "1 device 0": 1,
+    }
     return found
 
 
+def run_alone(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("other", ["1 device 0", "2 processes 0"])
 @pytest.mark.parametrize(
     ("name", "rtol", "atol"),
     [
@@ -115,12 +136,29 @@ def runs(tmp_path_factory):
         ("logits", 1e-3, 1e-4),
     ],
 )
-def test_the_same_on_many_devices(name, rtol, atol, runs):
-    np.testing.assert_allclose(runs[8][name], runs[1][name], rtol=rtol, atol=atol)
+def test_the_same_on_any_devices(name, rtol, atol, other, runs):
+    want = runs["8 devices 0"][name]
+    np.testing.assert_allclose(runs[other][name], want, rtol=rtol, atol=atol)
 
 
-def test_a_checkpoint_of_eight_devices_is_restored_on_one(runs):
-    np.testing.assert_array_equal(runs[1]["restored"], runs[8]["standard"])
+@pytest.mark.parametrize("name", ["standard", "robust", "margin", "logits"])
+def test_both_processes_end_with_the_same_bits(name, runs):
+    first, second = (runs[f"2 processes {number}"][name] for number in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("saved", "restored"),
+    [
+        ("8 devices", "1 device 0"),
+        ("8 devices", "2 processes 0"),
+        ("8 devices", "2 processes 1"),
+        ("2 processes", "1 device 0"),
+    ],
+)
+def test_a_checkpoint_is_restored_on_other_devices(saved, restored, runs):
+    got = runs[restored][f"restored {saved}"]
+    np.testing.assert_array_equal(got, runs[f"{saved} 0"]["standard"])
 
 
 def test_a_core_is_a_device():
@@ -143,7 +181,7 @@ def test_a_number_of_devices_chosen_before_stays(monkeypatch):
 
 
 def test_batches_that_may_not_grow_use_fewer_devices(monkeypatch):
-    fake = list(range(6))
+    fake = [types.SimpleNamespace(process_index=0) for _ in range(6)]
     made = {}
     monkeypatch.setattr(jax, "devices", lambda: fake)
     monkeypatch.setattr(

@@ -5,22 +5,20 @@
 Writes them between the marks in the page.
 """
 
-import json
-import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-REPOSITORY = pathlib.Path(__file__).parents[2]
-PAGE = REPOSITORY / "docs" / "attacks.md"
-RESULTS = REPOSITORY / "benchmarks" / "results"
+from benchmarks.attack_budgets import COMPARISONS
+from benchmarks.attack_problem import MODELS
+from docs.figures.page_tables import DOCS, read_results, short, table, write
+
+PAGE = DOCS / "attacks.md"
 _LABELS = {"mlp": "MLP, 16 images of 8 x 8"}
 
 
 def tables() -> dict[str, str]:
     """The tables by the name of their mark."""
-    peers = json.loads((RESULTS / "attacks_vs_peers.json").read_text("utf-8"))
-    suite = json.loads((RESULTS / "attack_suite.json").read_text("utf-8"))
+    peers, suite = read_results("attacks_vs_peers"), read_results("attack_suite")
     return {
         "speed": speed_table(peers["speed"]["rows"]),
         "strength": strength_table(peers["strength"]["rows"]),
@@ -35,19 +33,19 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         ours = row["times"]["wbad_jax"]
         ratios = ", ".join(
-            f"{peer} {_short(ratio['wall'])} ({_short(ratio['cpu'])})"
+            f"{peer} {short(ratio['wall'])} ({short(ratio['cpu'])})"
             for peer, ratio in row["speedup"].items()
         )
         model = _LABELS.get(row["model"], row["model"])
-        times = f"{_short(ours['wall_ms'])} ({_short(ours['cpu_ms'])})"
+        times = f"{short(ours['wall_ms'])} ({short(ours['cpu_ms'])})"
         cells.append([row["attack"], model, times, ratios])
-    return _table(["attack", "model", "ms", "times faster than"], cells)
+    return table(["attack", "model", "ms", "times faster than"], cells)
 
 
 def strength_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Success rates in %, or median distances of minimal-norm attacks."""
     cells = []
-    for row in rows:
+    for row in sorted(rows, key=_order):
         found = {}
         for library, results in row["libraries"].items():
             if row["epsilon"] is None:
@@ -57,7 +55,7 @@ def strength_table(rows: Sequence[Mapping[str, Any]]) -> str:
         ours = found.pop("wbad_jax")
         peers = ", ".join(f"{name} {value}" for name, value in found.items())
         cells.append([row["model"], row["attack"], ours, peers])
-    return _table(["model", "attack", "wbad_jax", "peers"], cells)
+    return table(["model", "attack", "wbad_jax", "peers"], cells)
 
 
 def overhead_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -77,7 +75,7 @@ def overhead_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     head = ["attack", "model", "gradients + forwards", "cost / passes"]
-    return _table([*head, "% of peak", "compile, s"], cells)
+    return table([*head, "% of peak", "compile, s"], cells)
 
 
 def suite_table(record: Mapping[str, Any]) -> str:
@@ -86,40 +84,22 @@ def suite_table(record: Mapping[str, Any]) -> str:
         [name, str(record["broken_by"][name]), f"{seconds:.0f}"]
         for name, seconds in record["seconds"].items()
     ]
-    return _table(["attack", "broke", "s"], cells)
+    return table(["attack", "broke", "s"], cells)
 
 
-def replace(page: str, name: str, table: str) -> str:
-    """The page with a table between its marks.
-
-    Raises:
-        ValueError: If the page has no such marks.
-    """
-    mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    if not mark.search(page):
-        raise ValueError(f"{PAGE.name} has no marks of the table {name!r}.")
-    return mark.sub(lambda found: f"{found[1]}\n{table}\n{found[2]}", page)
+def _order(row: Mapping[str, Any]) -> tuple[int, int]:
+    """Of models and attacks as the benchmark lists them, in whatever order they ran."""
+    names = [comparison.name for comparison in COMPARISONS]
+    return MODELS.index(row["model"]), names.index(row["attack"])
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _short(value: float) -> str:
-    return f"{value:.2f}" if value < 20 else f"{value:.0f}"
-
-
-def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
 def main() -> None:
     """Writes the tables into the page."""
-    page = PAGE.read_text("utf-8")
-    for name, table in tables().items():
-        page = replace(page, name, table)
-    PAGE.write_text(page, "utf-8")
+    write(PAGE, tables())
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ ATTACKS = {
     "pgd_linf": attacks.PGD(num_steps=5),
     "pgd_linf_random": attacks.PGD(num_steps=4, restarts=2, start="random"),
     "pgd_l1": attacks.PGD(norm="l1", num_steps=4),
+    "pgd_last": attacks.PGD(num_steps=4, restarts=2, start="random", keep="last"),
     "apgd_linf": attacks.APGD(num_steps=6),
     "apgd_l2": attacks.APGD(norm="l2", num_steps=5, restarts=2, stop_on_success=True),
     "apgd_l1": attacks.APGD(norm="l1", num_steps=8, widened=True),
@@ -100,7 +101,8 @@ ATTACKS = {
     "fab_l2_targeted": attacks.FAB(norm="l2", num_steps=5, restarts=2, num_targets=3),
 }
 RANDOM = (
-    "fgsm_rs", "pgd_linf_random", "pgd_l2", "apgd_linf", "apgd_l2", "apgd_l1"
+    "fgsm_rs", "pgd_linf_random", "pgd_last", "pgd_l2", "apgd_linf", "apgd_l2",
+    "apgd_l1",
 )  # fmt: skip
 RANDOM += ("coarse_linf", "coarse_l2", "patches", "detector_l2", "subband_l2")
 RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targeted")

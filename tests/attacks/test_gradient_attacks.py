@@ -210,3 +210,70 @@ def test_a_correct_image_without_gradient_is_still_perturbed(linear_problem, key
     result = run(attack, constant, weights, key, images, labels, 0.1)
     assert not np.any(result.success)
     np.testing.assert_array_less(0.05, result.distance)
+
+
+def by_hand(weights, images, labels, epsilon, steps, length):
+    """Signed steps of PGD in NumPy's order, and the points that they visit."""
+
+    @jax.jit
+    def gradient(points):
+        return jax.grad(lambda x: -jnp.sum(attacks.margin(wavy(weights, x), labels)))(
+            points
+        )
+
+    visited = [np.asarray(images)]
+    for _ in range(steps):
+        moved = visited[-1] + length * epsilon * np.sign(gradient(visited[-1]))
+        moved = np.clip(moved, images - epsilon, images + epsilon)
+        visited.append(np.clip(moved, 0, 1))
+    return visited[1:]
+
+
+@pytest.mark.fast
+def test_the_last_point_is_kept_if_asked_for(wavy_problem, key):
+    weights, images, labels = wavy_problem
+    epsilon, steps = 0.3, 4
+    visited = by_hand(weights, images, labels, epsilon, steps, length=1.0)
+    settings = {"num_steps": steps, "step_size": 1.0, "start": "clean"}
+    last, best = (
+        run(
+            attacks.PGD(keep=keep, **settings), wavy, weights, key, images, labels,
+            epsilon,
+        )
+        for keep in ("last", "best")
+    )  # fmt: skip
+    np.testing.assert_allclose(last.adversarial, visited[-1], atol=1e-5)
+    lowest = np.min([attacks.margin(wavy(weights, x), labels) for x in visited], axis=0)
+    np.testing.assert_allclose(best.margin, lowest, atol=1e-3)
+    assert np.any(last.margin > best.margin + 0.1)
+
+
+@pytest.mark.fast
+def test_of_restarts_the_best_last_point_is_kept(wavy_problem, key):
+    weights, images, labels = wavy_problem
+    margins = [
+        run(
+            attacks.PGD(num_steps=3, restarts=n, start="random", keep="last"),
+            wavy, weights, key, images, labels, 0.05,
+        ).margin
+        for n in (1, 4)
+    ]  # fmt: skip
+    assert np.all(margins[1] <= margins[0] + 1e-6)
+    assert np.any(margins[1] < margins[0] - 0.1)
+
+
+@pytest.mark.fast
+def test_the_last_point_alone_costs_two_forward_passes_less(wavy_problem, key):
+    weights, images, labels = wavy_problem
+
+    def flops(function):
+        return jax.jit(function).lower(images).compile().cost_analysis()["flops"]
+
+    def craft(keep):
+        attack = attacks.PGD(num_steps=3, start="random", keep=keep)
+        logits_fn = functools.partial(wavy, weights)
+        return lambda x: attack(logits_fn, key, x, labels, epsilon=0.1).adversarial
+
+    forward = flops(functools.partial(wavy, weights))
+    saved = flops(craft("best")) - flops(craft("last"))
+    assert saved >= 2 * forward

@@ -1,12 +1,11 @@
 """The page on attacks runs, and names what exists."""
 
-import json
 import pathlib
 import re
 
 import pytest
 
-from docs.figures import attack_tables
+from docs.figures import attack_tables, page_tables
 from wbad_jax import attacks
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "attacks.md").read_text("utf-8")
@@ -41,13 +40,13 @@ def test_every_attack_with_a_name_is_in_the_table():
 def test_the_tables_are_those_of_the_results_files():
     page = PAGE
     for name, table in attack_tables.tables().items():
-        page = attack_tables.replace(page, name, table)
+        page = page_tables.replace(page, name, table)
     assert page == PAGE
 
 
 @pytest.mark.fast
 def test_the_suite_is_quoted_as_it_was_measured():
-    record = json.loads((attack_tables.RESULTS / "attack_suite.json").read_text())
+    record = page_tables.read_results("attack_suite")
     text = " ".join(PAGE.split())
     falls = (
         f"{100 * record['clean_accuracy']:.1f} to {100 * record['robust_accuracy']:.1f}"

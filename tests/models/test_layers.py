@@ -33,10 +33,13 @@ def draw(*shape, seed=0):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("taps", [(1, 1), (3, 3), (5, 3)])
 @pytest.mark.parametrize("size", [(7, 10), (1, 4)])
-def test_values_and_both_gradients_match_the_stock_convolution(stride, taps, size):
-    images, kernel = draw(2, *size, 3), draw(*taps, 3, 4, seed=1)
+@pytest.mark.parametrize("outputs", [4, 32])  # two ways to the kernel's gradient
+def test_values_and_both_gradients_match_the_stock_convolution(
+    stride, taps, size, outputs
+):
+    images, kernel = draw(2, *size, 3), draw(*taps, 3, outputs, seed=1)
     rows, columns = (-(-n // stride) for n in size)
-    cotangent = draw(2, rows, columns, 4, seed=2)
+    cotangent = draw(2, rows, columns, outputs, seed=2)
 
     def value_and_gradients(convolve):
         @jax.jit

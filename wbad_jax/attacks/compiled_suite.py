@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from wbad_jax import devices
+from wbad_jax import devices, processes
 from wbad_jax.attacks import losses, threat_models, validation
 from wbad_jax.attacks.autoattack import AutoAttack
 from wbad_jax.attacks.result import Attack, AttackResult
@@ -55,7 +55,10 @@ class SuiteResult:
 
 
 class CompiledSuite:
-    """Attacks one model architecture; parameters and radii are arguments of a call."""
+    """Attacks one model architecture; parameters and radii are arguments of a call.
+
+    Several processes make the same calls, and all get all results.
+    """
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class CompiledSuite:
         result = _before_any_attack(images, labels, logits)
         suite = self._attack.suite(logits.shape[-1])
         keys = _keys(key, n)
+        shown = progress and processes.is_first()
         for number, (name, attack) in enumerate(suite.items()):
             start = time.perf_counter()
             own = threat_models.fold_in(keys, number)
@@ -137,13 +141,13 @@ class CompiledSuite:
             step = self._step(attack, self._attack.follows_surrogates(name))
             robust = np.flatnonzero(~result.success)
             firsts = range(0, len(robust), self._batch_size)
-            for first in tqdm(firsts, desc=name, leave=False, disable=not progress):
+            for first in tqdm(firsts, desc=name, leave=False, disable=not shown):
                 rows = robust[first : first + self._batch_size]
                 # Padding repeats an example; its result is not used.
                 padded = np.resize(rows, self._batch_size)
                 batch = {field: value[padded] for field, value in inputs.items()}
                 found = step(params, devices.split(batch, self._mesh), bounds)
-                _take_in(result, name, rows, jax.device_get(found))
+                _take_in(result, name, rows, devices.gather(found))
             result.seconds[name] = time.perf_counter() - start
         return self._judged_again(params, result, labels)
 
@@ -172,7 +176,7 @@ class CompiledSuite:
         for first in range(0, len(images), self._batch_size):
             rows = np.arange(first, min(first + self._batch_size, len(images)))
             batch = devices.split(images[np.resize(rows, self._batch_size)], self._mesh)
-            parts.append(np.asarray(self._forward(params, batch))[: len(rows)])
+            parts.append(devices.gather(self._forward(params, batch))[: len(rows)])
         return np.concatenate(parts)
 
     def _check(self, params, images, labels, epsilon, bounds, mask) -> None:
@@ -188,7 +192,7 @@ class CompiledSuite:
         rows = np.resize(np.arange(len(images)), self._batch_size)
         batch = devices.split(images[rows], self._mesh)
         validation.check_independent(logits_fn, batch)
-        once, again = logits_fn(batch), logits_fn(batch)
+        once, again = devices.gather((logits_fn(batch), logits_fn(batch)))
         if not np.array_equal(once, again):
             raise ValueError(
                 "logits_fn must give the same logits for the same images, but two "

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from tqdm import tqdm
 
-from wbad_jax import devices
+from wbad_jax import devices, processes
 from wbad_jax.attacks import Attack
 from wbad_jax.types import Batch, Key, LogitsFn, Params
 
@@ -95,7 +95,8 @@ class Evaluator:
     """Compiled evaluation of one classifier architecture.
 
     Holds one compiled program per attack; parameters, batch, key and epsilon are
-    arguments, so other weights and budgets do not recompile.
+    arguments, so other weights and budgets do not recompile. Several processes make the
+    same calls, and all get all results.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class Evaluator:
         for batch in examples.batches(self._batch_size, images):
             self._before_batch()
             on_devices = devices.split(batch.images, self._mesh)
-            parts.append(np.asarray(self._forward(params, on_devices)))
+            parts.append(devices.gather(self._forward(params, on_devices)))
         return np.concatenate(parts)[: len(examples.labels)]
 
     def attack(
@@ -170,11 +171,13 @@ class Evaluator:
         count = -(-len(examples.labels) // self._batch_size)
         size = self._batch_size
         pairs = zip(examples.batches(size), examples.keys(key, size), strict=True)
-        for batch, keys in tqdm(pairs, total=count, desc=description, leave=False):
+        bar = tqdm(pairs, total=count, desc=description, leave=False,
+                   disable=not processes.is_first())  # fmt: skip
+        for batch, keys in bar:
             self._before_batch()
             batch, keys = devices.split((batch, keys), self._mesh)
             outputs = step(params, batch, keys, epsilon, scale)
-            results.append(jax.device_get(outputs))
+            results.append(devices.gather(outputs))
         n = len(examples.labels)
         images, logits, distance = (
             np.concatenate(parts)[:n] for parts in zip(*results, strict=True)

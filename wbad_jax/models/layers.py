@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from wbad_jax.models.kernel_gradient import kernel_gradient
 from wbad_jax.models.strided_gradient import strided_input_gradient
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -55,34 +56,14 @@ def _forward(images, kernel, stride):
 def _backward(stride, residuals, cotangent):
     images, kernel = residuals
     size, taps = images.shape[1:3], kernel.shape[:2]
-    pads = jax.lax.padtype_to_pads(size, taps, (stride, stride), "SAME")
-    before = [pad[0] for pad in pads]
+    by_kernel = kernel_gradient(images, cotangent, taps, stride)
     if stride > 1:
-        input_gradient = strided_input_gradient(cotangent, kernel, stride, size)
-        cotangent = _insert_zeros(cotangent, stride)
-    else:
-        # Correlate with the kernel flipped in space, channels swapped.
-        flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-        pads = [(k - 1 - b, b) for k, b in zip(taps, before, strict=True)]
-        input_gradient = _convolve(cotangent, flipped, 1, pads)
-    spread = cotangent.shape[1:3]
-
-    # Kernel gradient: channels take the place of the batch and the batch is summed.
-    kernel_pads = [
-        (b, k + g - 1 - n - b)
-        for k, b, n, g in zip(taps, before, size, spread, strict=True)
-    ]
-    kernel_gradient = _convolve(
-        images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), 1, kernel_pads
-    )
-    return input_gradient, kernel_gradient.transpose(1, 2, 0, 3)
-
-
-def _insert_zeros(maps: Maps, stride: int) -> Maps:
-    """Spread `maps` so that `stride - 1` zeros separate neighbours."""
-    batch, height, width, channels = maps.shape
-    spread = (batch, (height - 1) * stride + 1, (width - 1) * stride + 1, channels)
-    return jnp.zeros(spread, maps.dtype).at[:, ::stride, ::stride].set(maps)
+        return strided_input_gradient(cotangent, kernel, stride, size), by_kernel
+    # Correlate with the kernel flipped in space, channels swapped.
+    flipped = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+    pads = jax.lax.padtype_to_pads(size, taps, (1, 1), "SAME")
+    pads = [(k - 1 - b, b) for k, (b, _) in zip(taps, pads, strict=True)]
+    return _convolve(cotangent, flipped, 1, pads), by_kernel
 
 
 convolve_same.defvjp(_forward, _backward)

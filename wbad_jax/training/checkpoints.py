@@ -2,14 +2,20 @@
 
 A directory holds one folder a step. Orbax writes into a temporary folder and renames
 it, so a process killed in the middle of a save leaves the earlier steps intact.
+
+Several processes save together and must make the same calls. Each reads by itself, so
+neither the number of devices nor that of processes need be what it was.
 """
 
 import pathlib
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+
+from wbad_jax import devices, processes
 
 
 class Checkpoints:
@@ -24,7 +30,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=max_to_keep, cleanup_tmp_directories=True
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._manager = _Manager(self.directory, options=options)
 
     def __enter__(self):
         return self
@@ -52,7 +58,8 @@ class Checkpoints:
         `damaged-<step>`, with a warning, so that training saves that step anew.
 
         Args:
-            like: A state of the same structure and shapes, arrays or abstract.
+            like: A state of the same structure and shapes, arrays or abstract; what is
+                restored lies on the devices where its arrays lie.
             step: Which one; the newest that can be read if None.
 
         Raises:
@@ -79,24 +86,69 @@ class Checkpoints:
         ) from failures[newest]
 
     def _restore(self, step: int, like: Any) -> Any:
-        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        failure = None
+        try:
+            restored = self._read(step, like)
+        except Exception as error:  # raised once the others know
+            failure = error
+        if not processes.all_agree(failure is None):
+            raise failure or OSError(f"Another process cannot read step {step}.")
+        return jax.tree.map(_put_like, restored, like)
+
+    def _read(self, step: int, like: Any) -> Any:
+        """A step in this process alone: one that fails must not keep others waiting."""
+        own = jax.process_index()
+        options = ocp.CheckpointManagerOptions(
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=own,
+                active_processes={own},
+                barrier_sync_key_prefix=f"process_{own}",
+            ),
+        )
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 leaf.shape, leaf.dtype, sharding=sharding
             ),
             like,
         )
-        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        with ocp.CheckpointManager(self.directory, options=options) as manager:
+            return manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
     def _set_aside(self, failures: dict[int, Exception], good: int) -> None:
+        if not failures:
+            return
+        processes.on_first(lambda: self._rename(failures))
+        self._manager.reload()
+        if not processes.is_first():
+            return
         for step, error in failures.items():
-            place = self.directory / str(step)
-            place.rename(self.directory / f"damaged-{step}")
             reason = str(error).strip().splitlines() or [type(error).__name__]
             warnings.warn(
-                f"{place} is damaged ({reason[0]}) and now called damaged-{step}; "
-                f"step {good} is restored in its place.",
+                f"{self.directory / str(step)} is damaged ({reason[0]}) and now called "
+                f"damaged-{step}; step {good} is restored in its place.",
                 stacklevel=3,
             )
-        if failures:
-            self._manager.reload()
+
+    def _rename(self, steps: Iterable[int]) -> None:
+        for step in steps:
+            place = self.directory / str(step)
+            place.rename(self.directory / f"damaged-{step}")
+
+
+class _Manager(ocp.CheckpointManager):
+    """Does not ask JAX whether a signal came, at steps of its own.
+
+    Whoever asks must count on without a gap, or processes miss the step to stop at; the
+    training loop does, over all runs of a process.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        """Never: saving is for the training loop to decide."""
+        return False
+
+
+def _put_like(restored: jax.Array, like: Any) -> jax.Array:
+    sharding = getattr(like, "sharding", None)
+    return restored if sharding is None else devices.put(restored, sharding)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tqdm import tqdm
 
+from wbad_jax import devices, processes
 from wbad_jax.training.checkpoints import Checkpoints
 from wbad_jax.training.metric_log import MetricLog
 from wbad_jax.training.objectives import Budgets
@@ -84,7 +86,9 @@ def run_training(
     """Train from `state.step` to `settings.num_steps`, or until it is of no more use.
 
     Everything random follows from `key`, `batch_at` and the step, so a run that was
-    interrupted and resumed ends with the same parameters, bit for bit.
+    interrupted and resumed ends with the same parameters, bit for bit. Of several
+    processes all must make the same calls, and `validate` and `stop_requested` give the
+    same answers in each.
 
     Args:
         state: Initial or restored; donated.
@@ -115,7 +119,8 @@ def run_training(
         return state
     pending: list[tuple[int, dict]] = []
     bar = tqdm(range(first, settings.num_steps), desc=description, initial=first,
-               total=settings.num_steps, mininterval=1.0)  # fmt: skip
+               total=settings.num_steps, mininterval=1.0,
+               disable=not processes.is_first())  # fmt: skip
     for index in bar:
         before_step(index)
         state, metrics = train_step(state, batch_at(index), key, budgets)
@@ -174,10 +179,10 @@ def _flush(pending: list, log: MetricLog, checkpoints: Checkpoints) -> dict:
 
 def _keep_best(state: TrainState, score: float) -> TrainState:
     # Rounded like the score it is compared with, or equal ones would differ.
-    rounded = jnp.asarray(score, jnp.float32)
+    rounded = np.float32(score)
     # The later of two equal ones: its averaged parameters have seen more steps. A score
     # that is NaN never wins.
-    if not rounded >= state.best_score:
+    if not rounded >= float(state.best_score):
         return state
     return state._replace(
         best_params=jax.tree.map(jnp.copy, state.ema_params),
@@ -188,7 +193,7 @@ def _keep_best(state: TrainState, score: float) -> TrainState:
 
 def _like(array: jax.Array, value: float) -> jax.Array:
     """A new value of an array's type and place; another place would recompile."""
-    return jax.device_put(jnp.asarray(value, array.dtype), array.sharding)
+    return devices.put(np.asarray(value, array.dtype), array.sharding)
 
 
 def _reason_to_end(

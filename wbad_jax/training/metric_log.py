@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from tensorboardX import SummaryWriter
 
+from wbad_jax import processes
+
 
 class MetricLog:
     """Appends metrics of one run to `metrics.jsonl` and TensorBoard.
 
     A resumed run repeats the steps after its checkpoint: their old lines are dropped
-    when the log is opened, so every step stands in the file once.
+    when the log is opened, so every step stands in the file once. Of several processes
+    the first writes.
     """
 
     def __init__(self, workdir: pathlib.Path, run: str, first_step: int = 0):
@@ -23,6 +26,9 @@ class MetricLog:
             first_step: Lines of this run after this step are dropped.
         """
         self._run = run
+        self._writes = processes.is_first()
+        if not self._writes:
+            return
         self._path = workdir / "metrics.jsonl"
         self._drop_from(first_step)
         self._file = self._path.open("a", encoding="utf-8")
@@ -34,11 +40,14 @@ class MetricLog:
         return self
 
     def __exit__(self, *_):
-        self._file.close()
-        self._events.close()
+        if self._writes:
+            self._file.close()
+            self._events.close()
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write the metrics of one step."""
+        if not self._writes:
+            return
         line = {"run": self._run, "step": step, **metrics}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

@@ -53,7 +53,7 @@ def trades(
         accuracy, equation 5 and algorithm 1; beta of their CIFAR10 code.
     """
     _check_beta(beta)
-    attack = attack or PGD(num_steps=10, step_size=_STEP)
+    attack = attack or PGD(num_steps=10, step_size=_STEP, keep="last")
     if attack.loss != "margin":
         raise ValueError(
             f"the attack of TRADES must have loss 'margin', got {attack.loss!r}: what "
@@ -108,7 +108,11 @@ def mart(
     """
     _check_beta(beta)
     attack = attack or PGD(
-        num_steps=10, step_size=_STEP, loss="cross_entropy", start="random"
+        num_steps=10,
+        step_size=_STEP,
+        loss="cross_entropy",
+        start="random",
+        keep="last",
     )
 
     def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
