@@ -95,6 +95,12 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     def with_twins(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return rows[np.isin(dataset.patient_ids[rows], dataset.patient_ids[chosen])]
 
+    data.check_disjoint(
+        *(
+            dataclasses.replace(dataset.subset(rows), name=f"{dataset.name} ({name})")
+            for name, rows in part.items()
+        )
+    )
     train, test = factual(part["train"]), factual(part["test"])
     if config.data.train_on_twins:
         train = with_twins(part["train"], train)

@@ -64,6 +64,9 @@ def prepare_jax(distributed: str | None = None) -> None:
         # By machine: a home folder may be shared by others with other processors.
         folder = default_data_dir().parent / "compiled" / platform.node()
         jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        # Hundreds of small programs together take longer than the few large ones.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     connect(distributed)
 
 

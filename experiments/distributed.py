@@ -7,7 +7,7 @@ import traceback
 import jax
 from absl import flags
 
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from wbad_jax import devices, processes
 
 # Seconds that one which ends waits for the others; JAX would let it wait 300.

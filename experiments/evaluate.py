@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.command_line import prepare_jax, required, run_command
+from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
@@ -43,7 +44,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
         ConfigError: If the run is unfinished or the config asks for the impossible.
         StopRequestedError: After a SIGTERM or SIGINT; finished parts are kept.
     """
-    settings.check_evaluation(config)
+    check_values(config)
     stop = stop_request()
     with stop.listening(), locked(workdir):
         with stop.at_once("Stopped while reading the data."):

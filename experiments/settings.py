@@ -6,12 +6,8 @@ import optax
 
 from configs.default import Config
 from experiments.attack_settings import training_attacks
-from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, models, training
-
-PROTOCOLS = ("clean", "graybox", "adaptive")
-SETS = ("test", "test_pairs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,38 +182,3 @@ def augmentation(
             f"{width:g} °C, got {celsius}."
         )
     return build(training.AugmentationSettings, field, values, max_offset=offset)
-
-
-def check_training(config: Config) -> None:
-    """Refuse parts that do not make up a batch, and unknown places for its images."""
-    values = config.training
-    naming("training")(
-        training.check_parts, values.accumulation_steps, values.batch_size
-    )
-    if values.data_on_device not in PLACES:
-        raise ConfigError(
-            f"training.data_on_device must be one of {PLACES}, got "
-            f"{values.data_on_device!r}."
-        )
-
-
-def check_evaluation(config: Config) -> None:
-    """Refuse unknown protocols, sets and modes, and graybox without a surrogate."""
-    choices = {
-        "protocols": PROTOCOLS,
-        "sets": SETS,
-        "backward_modes": denoise.BACKWARD_MODES,
-    }
-    for field, known in choices.items():
-        unknown = set(config.evaluation[field]) - set(known)
-        if unknown:
-            raise ConfigError(
-                f"evaluation.{field} names {sorted(unknown)}; known are {known}."
-            )
-    own = "undefended" in config.arms
-    wanted = "graybox" in config.evaluation.protocols
-    if wanted and not own and not config.evaluation.surrogate:
-        raise ConfigError(
-            "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
-            "config.arms or the workdir of one in evaluation.surrogate."
-        )

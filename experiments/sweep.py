@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.default import Config
-from experiments import attack_settings, settings
+from experiments.config_checks import check_values
 from experiments.config_errors import ConfigError, build
 from wbad_jax import denoise
 
@@ -150,10 +150,7 @@ def _changed(sweep: Config, name: str, fields: Mapping[str, Any], seed: int) -> 
 
 def _check(config: Config) -> None:
     """What can be told without data: not whether a level fits the images."""
-    settings.check_training(config)
-    settings.check_evaluation(config)
-    attack_settings.evaluation_attacks(config)
-    attack_settings.training_attacks(config)
+    check_values(config)
     for arm in config.arms:
         if arm not in config.arm:
             raise ConfigError(

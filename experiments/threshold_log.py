@@ -12,7 +12,6 @@ from wbad_jax import denoise, devices, training
 from wbad_jax.data import Dataset
 from wbad_jax.types import Images, Params
 
-TRAINED_RULES = ("learned", "predicted")
 Observe = Callable[[Params], Mapping[str, jax.Array]]
 
 
@@ -69,7 +68,7 @@ def trained_thresholds(arm: Arm) -> denoise.DenoiserSettings | None:
     denoiser = arm.classifier.denoiser
     if arm.loop is None or denoiser is None:
         return None
-    return denoiser if denoiser.threshold_rule in TRAINED_RULES else None
+    return denoiser if denoiser.threshold_rule in denoise.TRAINED_RULES else None
 
 
 def universal_multiple(arm: Arm) -> float:

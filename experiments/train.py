@@ -16,8 +16,9 @@ import pathlib
 from absl import flags
 
 from configs.default import Config
-from experiments import attack_settings, cohort, settings
+from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
+from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
@@ -45,8 +46,7 @@ def train_and_evaluate(
         DataError: If the data set cannot be read or split as asked.
         StopRequestedError: After a SIGTERM or SIGINT, with the state saved.
     """
-    settings.check_training(config)
-    settings.check_evaluation(config)
+    check_values(config)
     stop = stop_request()
     with stop.listening(), locked(workdir):
         check_config(config, workdir)
@@ -59,8 +59,6 @@ def train_and_evaluate(
             dataset = cohort.load(config)
             folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
-        attack_settings.evaluation_attacks(config)
-        attack_settings.training_attacks(config)
         settings.augmentation(config, dataset.window)
         training_mesh(config)
         processes.on_first(lambda: record_config(config, workdir))

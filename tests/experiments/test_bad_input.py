@@ -3,13 +3,16 @@
 import fcntl
 import shutil
 
+import numpy as np
 import pytest
 
 from experiments.config_errors import ConfigError
 from experiments.run_folder import record_config
 from experiments.train import train_and_evaluate
+from wbad_jax import data
 from wbad_jax.data import DataError
 
+NAN = float("nan")
 # Override, and what the message must hold: the field, the rule or the value.
 MISTAKES = {
     "negative epsilon": ({"attack.epsilon": -0.1}, ["attack.epsilon", "-0.1"]),
@@ -101,6 +104,86 @@ MISTAKES = {
         {"training.learning_rate": 0.0},
         ["training", "learning", "0.0"],
     ),
+    "learning rate of NaN": (
+        {"training.learning_rate": NAN},
+        ["config.training.learning_rate", "positive", "nan"],
+    ),
+    "infinite learning rate": (
+        {"training.learning_rate": float("inf")},
+        ["config.training.learning_rate", "finite", "inf"],
+    ),
+    "negative learning rate": (
+        {"training.learning_rate": -1e-3},
+        ["config.training.learning_rate", "positive", "-0.001"],
+    ),
+    "threshold learning rate of NaN": (
+        {"training.threshold_learning_rate": NAN},
+        ["config.training.threshold_learning_rate", "positive", "nan"],
+    ),
+    "weight decay of NaN": (
+        {"training.weight_decay": NAN},
+        ["config.training.weight_decay", "at least 0", "nan"],
+    ),
+    "no gradient": (
+        {"training.clip_norm": 0.0},
+        ["config.training.clip_norm", "positive", "0.0"],
+    ),
+    "warm-up of more than all": (
+        {"training.warmup_fraction": 5.0},
+        ["config.training.warmup_fraction", "between 0 and 1", "5.0"],
+    ),
+    "ramp of NaN": (
+        {"arm.wbad.epsilon_ramp": NAN},
+        ["config.arm.wbad.epsilon_ramp", "between 0 and 1", "nan"],
+    ),
+    "decay of NaN": ({"training.ema_decay": NAN}, ["training", "ema_decay", "nan"]),
+    "epsilon of NaN": ({"attack.epsilon": NAN}, ["attack.epsilon", "positive", "nan"]),
+    "negative radius in L2": (
+        {"attack.l2_ratio": -8.0},
+        ["config.attack.l2_ratio", "positive", "-8.0"],
+    ),
+    "unknown score": (
+        {"arm.wbad.select_by": "accuracy"},
+        ["config.arm.wbad.select_by", "robust_accuracy", "'accuracy'"],
+    ),
+    "empty batch": (
+        {"training.batch_size": 0},
+        ["config.training.batch_size", "at least 1", "0"],
+    ),
+    "empty batch of the evaluation": (
+        {"evaluation.batch_size": 0},
+        ["config.evaluation.batch_size", "at least 1", "0"],
+    ),
+    "no epsilon": (
+        {"evaluation.epsilon_multiples": ()},
+        ["config.evaluation.epsilon_multiples", "one or more positive", "()"],
+    ),
+    "multiple of NaN": (
+        {"evaluation.epsilon_multiples": (1.0, NAN)},
+        ["config.evaluation.epsilon_multiples", "positive", "nan"],
+    ),
+    "no confidence": (
+        {"evaluation.graybox_confidences": ()},
+        ["config.evaluation.graybox_confidences", "one or more", "()"],
+    ),
+    "no examples": (
+        {"data.max_examples": 0},
+        ["config.data.max_examples", "at least 1", "0"],
+    ),
+    "module that does not exist": (
+        {"model.name": "no_such_module:Network"},
+        ["config.model", "no_such_module:Network", "cannot be imported"],
+    ),
+    "mix of NaN": ({"training.mix.pgd": NAN}, ["weights", "nan"]),
+    "empty test set": (
+        {"data.test_fraction": 0.0},
+        ["fractions must be positive", "'test': 0.0"],
+    ),
+    "test set of NaN": ({"data.test_fraction": NAN}, ["fractions", "nan"]),
+    "test set without a class": (
+        {"data.test_fraction": 0.01},
+        ["'test'", "none of class", "too small a fraction"],
+    ),
     "negative mix": ({"training.mix.pgd": -1.0}, ["weights", "-1.0"]),
     "unknown data set": ({"data.builder": "mnist"}, ["mnist", "simulated"]),
     "fractions": ({"data.test_fraction": 0.9}, ["fraction"]),
@@ -117,6 +200,38 @@ def test_message_names_field_rule_and_value(mistake, smoke_config, tmp_path):
     assert all(part in message for part in expected), message
     # The folder is not claimed by a run that could not start.
     assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("nan", ["positive and finite", "nan"]), ("1e-3x", ["1e-3x"])],
+)
+def test_learning_rate_that_is_none(value, said, command, tmp_path):
+    """As a command: status 2, one line, and no data prepared before."""
+    process = command(
+        "train",
+        "--config=configs/wbad.py",
+        f"--config.training.learning_rate={value}",
+        f"--workdir={tmp_path}",
+    )
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 2, output + errors
+    assert "Traceback" not in errors
+    assert "Preparing" not in output
+    assert "training.learning_rate" in errors
+    assert all(part in errors for part in said), errors
+
+
+def test_a_patient_in_two_parts(smoke_config, tmp_path, monkeypatch):
+    split = data.split_by_patient
+
+    def leaky(*arguments):
+        parts = split(*arguments)
+        return parts | {"test": np.union1d(parts["test"], parts["train"][:2])}
+
+    monkeypatch.setattr(data, "split_by_patient", leaky)
+    with pytest.raises(DataError, match=r"\(train\) and .* \(test\) must share no pat"):
+        train_and_evaluate(smoke_config("quickstart"), tmp_path)
 
 
 def test_field_that_does_not_exist(command, tmp_path):

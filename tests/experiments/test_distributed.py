@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments import distributed
-from experiments.settings import ConfigError
+from experiments.config_errors import ConfigError
 from experiments.train_arm import training_mesh
 from tests import pairs
 from tests.experiments.test_interruption import ARGUMENTS, digests, wait_for_step

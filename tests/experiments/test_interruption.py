@@ -18,7 +18,7 @@ ARGUMENTS = (
     "--config.training.log_every=1",
     "--config.evaluation.attacks=('fgsm',)",
 )
-TIMEOUT = 180
+TIMEOUT = 900
 
 
 @pytest.fixture(scope="module")

@@ -109,9 +109,11 @@ def test_gradients_are_clipped_by_their_global_norm(params):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.0}, "network must be positive, got 0.0"),
-        ({"learning_rate": -0.1}, "network must be positive, got -0.1"),
-        ({"threshold_learning_rate": 0.0}, "denoiser must be positive, got 0.0"),
+        ({"learning_rate": 0.0}, "network must be positive and finite, got 0.0"),
+        ({"learning_rate": -0.1}, "network must be positive .*, got -0.1"),
+        ({"learning_rate": float("nan")}, "network must be positive .*, got nan"),
+        ({"learning_rate": float("inf")}, "network must be positive .*, got inf"),
+        ({"threshold_learning_rate": 0.0}, "denoiser must be positive .*, got 0.0"),
         ({"num_steps": 0}, "num_steps must be at least 1, got 0"),
     ],
 )

@@ -10,7 +10,7 @@ from wbad_jax.denoise.denoiser import (
 from wbad_jax.denoise.learned_thresholds import ThresholdPredictor
 from wbad_jax.denoise.median import median_magnitude
 from wbad_jax.denoise.noise_level import noise_sigma
-from wbad_jax.denoise.settings import RULES, SHARINGS, DenoiserSettings
+from wbad_jax.denoise.settings import RULES, SHARINGS, TRAINED_RULES, DenoiserSettings
 from wbad_jax.denoise.shrinkage import (
     SHRINKAGE,
     firm_threshold,
@@ -42,6 +42,7 @@ __all__ = [
     "SHARINGS",
     "SHRINKAGE",
     "SMOOTH_SHRINKAGE",
+    "TRAINED_RULES",
     "Backward",
     "Denoiser",
     "DenoiserSettings",

@@ -9,6 +9,7 @@ from wbad_jax import wavelets
 from wbad_jax.denoise.shrinkage import SHRINKAGE
 
 RULES = ("universal", "bayes", "sure", "fixed", "learned", "predicted")
+TRAINED_RULES = ("learned", "predicted")
 SHARINGS = ("image", "level", "subband", "channel")
 # The boundary modes that can fill up an image, with their names in jnp.pad.
 PADDING = {

@@ -254,7 +254,8 @@ class Classifier:
             `[levels, 3]` for rule "learned", fewer or more with another `sharing`;
             `[batch, levels, 3, channels]` for "predicted"; None for the other rules.
         """
-        if self.denoiser is None:
+        rule = None if self.denoiser is None else self.denoiser.threshold_rule
+        if rule not in denoise.TRAINED_RULES:
             return None
         module = nnx.merge(self._structure, nnx.State(params), copy=True)
         return module.denoiser.thresholds(images)

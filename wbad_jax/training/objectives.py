@@ -113,7 +113,8 @@ def mixture(
 
 def _positive(weights: Mapping[str, float]) -> dict[str, float]:
     """The weights that count; refuses negative ones, and none at all."""
-    negative = {name: weight for name, weight in weights.items() if weight < 0}
+    # Not `<`: NaN is refused too.
+    negative = {name: weight for name, weight in weights.items() if not weight >= 0}
     if negative:
         raise ValueError(f"Objective weights must not be negative, got {negative}.")
     positive = {name: float(weight) for name, weight in weights.items() if weight > 0}

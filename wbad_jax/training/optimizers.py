@@ -34,7 +34,7 @@ def adamw(
             uses `learning_rate`.
 
     Raises:
-        ValueError: If a rate is not positive or `num_steps` is below 1.
+        ValueError: If a rate is not positive and finite, or `num_steps` is below 1.
 
     Reference:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
@@ -43,9 +43,9 @@ def adamw(
     if threshold_learning_rate is None:
         rates["denoiser"] = learning_rate
     for name, rate in rates.items():
-        if not rate or rate <= 0:
+        if rate is None or not 0 < rate < float("inf"):  # NaN neither
             raise ValueError(
-                f"learning rate of the {name} must be positive, got {rate}"
+                f"learning rate of the {name} must be positive and finite, got {rate}."
             )
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}.")
