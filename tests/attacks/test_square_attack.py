@@ -102,8 +102,10 @@ class PlainSquare:
 
     def window(self, side, draws):
         height, width, _ = self.image.shape
-        row = int(draws[0] * (height - side + 1))
-        col = int(draws[1] * (width - side + 1))
+        rows, cols = height - side + 1, width - side + 1
+        if self.attack.norm == "l2":
+            rows, cols = (n - 1 if n > 9 else n for n in (rows, cols))
+        row, col = int(draws[0] * rows), int(draws[1] * cols)
         return slice(row, row + side), slice(col, col + side)
 
     def start(self):
@@ -114,13 +116,15 @@ class PlainSquare:
             delta[:] = np.where(draws < 0.5, self.epsilon, -self.epsilon)
             return np.clip(self.image + delta, 0, 1)
         side = min(height, width) // 5
-        rows, cols = math.ceil(height / side), math.ceil(width / side)
+        rows, cols = height // side, width // side
+        top, left = (height - rows * side) // 2, (width - cols * side) // 2
         draws = self.uniform(0, rows * cols * (1 + channels)).reshape(rows, cols, -1)
         for i, j in np.ndindex(rows, cols):
-            tile = delta[i * side : (i + 1) * side, j * side : (j + 1) * side]
+            row, col = top + i * side, left + j * side
             bump = plain_bump(side, draws[i, j, 0] < 0.5)[..., None]
-            signed = bump * np.where(draws[i, j, 1:] < 0.5, 1, -1)
-            tile[:] = signed[: tile.shape[0], : tile.shape[1]]
+            delta[row : row + side, col : col + side] = bump * np.where(
+                draws[i, j, 1:] < 0.5, 1, -1
+            )
         return self.on_sphere(delta)
 
     def linf_step(self, current, query):

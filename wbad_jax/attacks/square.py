@@ -7,7 +7,8 @@ A `logits_fn` that draws noise should return the mean of several draws, under a 
 key: of one draw the search would keep the lucky noise.
 
 Deviations from the authors' code: positions, and the orientation of the L2 pattern, are
-drawn per example; windows reach the last row and column; the L2 tiles cover images of
+drawn per example; windows reach the last row and column (in L2, where length spent on
+the border is lost for the middle, only where there are few positions); images may have
 any shape; a proposal that changes nothing is replaced by its negative.
 """
 

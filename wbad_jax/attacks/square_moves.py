@@ -62,43 +62,45 @@ class L2Moves:
         self.sides, self.index = np.unique(sides, return_inverse=True)
         self.bumps = Bumps(self.sides)
         self.tile = max(min(self.grid.rows, self.grid.cols) // 5, 1)
-        self.tiles = (-(-self.grid.rows // self.tile), -(-self.grid.cols // self.tile))
+        self.tiles = (self.grid.rows // self.tile, self.grid.cols // self.tile)
         self.num_start_draws = int(np.prod(self.tiles)) * (1 + self.channels)
         self.num_draws = 5 + self.channels
 
     def start(self, draws: Draws) -> Images:
-        """Tiles of side height // 5 or width // 5, with a bump in each."""
+        """Tiles of side height // 5 or width // 5 about the middle, a bump in each."""
         draws = draws.reshape(-1, *self.tiles, 1 + self.channels)
         every = Grid(self.tile, self.tile)
         corner = (jnp.zeros(1, jnp.int32),) * 2
         bump = Bumps(np.asarray([self.tile]))
         upright, lying = (
-            bump(jnp.asarray(0), corner, jnp.asarray([way]), every)
+            jnp.tile(
+                bump(jnp.asarray(0), corner, jnp.asarray([way]), every),
+                (1, *self.tiles, 1),
+            )
             for way in (False, True)
         )
-
-        def over_tiles(values):
-            for axis in (1, 2):
-                values = jnp.repeat(values, self.tile, axis=axis)
-            return self.grid.expand(values[:, : self.grid.rows, : self.grid.cols])
-
-        def over_blocks(pattern):
-            pattern = jnp.tile(pattern, (1, *self.tiles, 1))
-            return self.grid.expand(pattern[:, : self.grid.rows, : self.grid.cols])
-
-        draws = over_tiles(draws)
-        bumps = jnp.where(
-            draws[..., :1] < 0.5, over_blocks(upright), over_blocks(lying)
-        )
-        return self._onto_sphere(jnp.where(draws[..., 1:] < 0.5, bumps, -bumps))
+        for axis in (1, 2):
+            draws = jnp.repeat(draws, self.tile, axis=axis)
+        bumps = jnp.where(draws[..., :1] < 0.5, upright, lying)
+        bumps = jnp.where(draws[..., 1:] < 0.5, bumps, -bumps)
+        rest = [
+            size - count * self.tile
+            for size, count in zip(
+                (self.grid.rows, self.grid.cols), self.tiles, strict=True
+            )
+        ]
+        margins = [(0, 0), *((n // 2, n - n // 2) for n in rest), (0, 0)]
+        return self._onto_sphere(self.grid.expand(jnp.pad(bumps, margins)))
 
     def propose(self, current: Images, draws: Draws, query: Array) -> Images:
         """Clears one window and adds a bump, with what that frees, to another."""
         index = jnp.asarray(self.index)[query]
         side = jnp.asarray(self.sides)[index]
-        first = place(draws[:, :2], side, self.grid)
-        window = inside(first, side, self.grid)
-        cleared = inside(place(draws[:, 2:4], side, self.grid), side, self.grid)
+        first, second = (
+            place(two, side, self.grid, last=False)
+            for two in (draws[:, :2], draws[:, 2:4])
+        )
+        window, cleared = (inside(at, side, self.grid) for at in (first, second))
         bump = self.bumps(index, first, draws[:, 4] >= 0.5, self.grid)
         bump = jnp.where(draws[:, None, None, 5:] < 0.5, bump, -bump)
         if self.ball["mask"] is not None:

@@ -16,6 +16,9 @@ from jaxtyping import Array, Bool, Float
 # Queries of a run of 10,000 after which the share of pixels in a window is halved.
 _HALVINGS = np.asarray([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000])
 
+# Positions in a row of which a window cannot spare one.
+_FEW = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -74,15 +77,18 @@ def window_sides(shares: np.ndarray, grid: Grid, *, odd: bool) -> np.ndarray:
     return np.minimum(side, fits - (fits + 1) % 2)
 
 
-def place(draws: Float[Array, "batch 2"], side: Array, grid: Grid) -> tuple[Array, ...]:
+def place(
+    draws: Float[Array, "batch 2"], side: Array, grid: Grid, *, last: bool = True
+) -> tuple[Array, ...]:
     """First row and column of each example's window from two uniform draws in [0, 1).
 
-    Every position at which the window fits is equally likely, the last row and column
-    included.
+    Every position at which the window fits is equally likely; without `last` all but
+    those at the last row and column, where there are more than `_FEW` others.
     """
     room = jnp.asarray([grid.rows, grid.cols]) - side
+    most = room if last else room - (room > _FEW)
     # float32 may round a draw just below 1 up to the next position.
-    first = jnp.minimum(jnp.floor(draws * (room + 1)).astype(jnp.int32), room)
+    first = jnp.minimum(jnp.floor(draws * (most + 1)).astype(jnp.int32), most)
     return first[:, 0], first[:, 1]
 
 
