@@ -8,7 +8,6 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
@@ -193,9 +192,3 @@ def _update(settings: StepSettings) -> Callable:
 
 def _blocking(function: Callable, *arguments) -> Call:
     return lambda: jax.block_until_ready(function(*arguments))
-
-
-def flat(params: Params) -> np.ndarray:
-    """All parameters of a network in one array, ordered by name."""
-    leaves = jax.tree_util.tree_leaves(params["network"])
-    return np.concatenate([np.ravel(leaf) for leaf in leaves])

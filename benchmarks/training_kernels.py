@@ -13,20 +13,21 @@ _TAPS = 3
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Height and width, inputs, outputs and stride, as in networks on 64 x 64 pixels.
 SHAPES = ((32, 32, 32, 1), (16, 64, 64, 1), (8, 128, 128, 1), (32, 32, 64, 2))
-BATCH = 64
+# What one of two devices has of a batch of 64.
+BATCH = 32
 
 
 def kernel_calls() -> dict[str, Callable[[], Any]]:
     """Calls named "way, size, inputs, outputs, stride"; one device."""
     calls = {}
     for size, inputs, outputs, stride in SHAPES:
-        images, cotangent, kernel = _draw(size, inputs, outputs, stride)
+        images, cotangent, kernel = draw(size, inputs, outputs, stride)
         ways = {
             "wbad_jax": functools.partial(
                 kernel_gradient, taps=(_TAPS, _TAPS), stride=stride
             ),
-            "XLA": functools.partial(_by_differentiation, kernel, stride),
-            "nine products": functools.partial(_nine_products, stride),
+            "XLA": functools.partial(by_differentiation, kernel, stride),
+            "nine products": functools.partial(nine_products, stride),
         }
         for way, function in ways.items():
             run = functools.partial(jax.jit(function), images, cotangent)
@@ -47,17 +48,18 @@ def _block(run: Callable) -> None:
     jax.block_until_ready(run())
 
 
-def _draw(size: int, inputs: int, outputs: int, stride: int):
+def draw(size: int, inputs: int, outputs: int, stride: int, batch: int = BATCH):
+    """Images, a cotangent of their convolution, and a kernel."""
     keys = jax.random.split(jax.random.key(0), 3)
     shapes = (
-        (BATCH, size, size, inputs),
-        (BATCH, size // stride, size // stride, outputs),
+        (batch, size, size, inputs),
+        (batch, size // stride, size // stride, outputs),
         (_TAPS, _TAPS, inputs, outputs),
     )
     return (jax.random.normal(*pair) for pair in zip(keys, shapes, strict=True))
 
 
-def _by_differentiation(kernel, stride: int, images, cotangent):
+def by_differentiation(kernel, stride: int, images, cotangent):
     """What `jax.grad` of a convolution becomes."""
 
     def convolve(kernel):
@@ -68,7 +70,7 @@ def _by_differentiation(kernel, stride: int, images, cotangent):
     return jax.vjp(convolve, kernel)[1](cotangent)[0]
 
 
-def _nine_products(stride: int, images, cotangent):
+def nine_products(stride: int, images, cotangent):
     """A product of matrices for each tap."""
     size, coarse = images.shape[1], cotangent.shape[1]
     ((before, after),) = jax.lax.padtype_to_pads((size,), (_TAPS,), (stride,), "SAME")

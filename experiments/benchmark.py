@@ -13,7 +13,16 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-SUITES = ("wavelets", "attacks", "attacks_vs_peers", "attack_suite", "sharding")
+SUITES = (
+    "wavelets",
+    "attacks",
+    "attacks_vs_peers",
+    "attack_suite",
+    "training_vs_torch",
+    "sharding",
+    "start_up",
+    "kill_drill",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

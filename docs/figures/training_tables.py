@@ -28,6 +28,8 @@ def tables() -> dict[str, str]:
         "parts": parts_table(results["parts"]["rows"]),
         "growth": growth_table(results["growth"]["rows"]),
         "kernels": kernels_table(results["kernels"]["rows"]),
+        "sharding": sharding_table(read_results("sharding")["jobs"]),
+        "start_up": start_up_table(read_results("start_up")["medians"]),
     }
 
 
@@ -97,6 +99,33 @@ def kernels_table(rows: Rows) -> str:
         for row in rows
     ]
     return table(["3 x 3 convolution", *ways], cells)
+
+
+def sharding_table(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """Times of one step by where its batch lies, over those of one device."""
+    cells = [
+        [
+            {"clean": "clean images", "pgd": "PGD"}[job["job"]],
+            str(row["processes"]),
+            str(row["devices"]),
+            _times(row),
+            f"{row['over_one_device']['wall']:.2f} "
+            f"({row['over_one_device']['cpu']:.2f})",
+        ]
+        for job in jobs
+        for row in job["layouts"]
+    ]
+    head = ["step", "processes", "devices of each", "ms", "times one device"]
+    return table(head, cells)
+
+
+def start_up_table(medians: Mapping[str, Mapping[str, float]]) -> str:
+    """What a run needs before it runs, without and with compiled programs on disk."""
+    cells = [
+        [name.replace("_", " "), short(row["cold"]), short(row["warm"])]
+        for name, row in medians.items()
+    ]
+    return table(["", "first run", "second run"], cells)
 
 
 def _times(spent: Mapping[str, float]) -> str:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from configs import default
+from docs.figures import page_tables, training_tables
 from wbad_jax import training
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
@@ -39,3 +40,11 @@ def test_the_settings_named_exist():
         for part in path.replace("NAME", "wbad").split("."):
             assert part in value, path
             value = value[part]
+
+
+@pytest.mark.fast
+def test_the_tables_are_those_of_the_results_files():
+    page = PAGE
+    for name, lines in training_tables.tables().items():
+        page = page_tables.replace(page, name, lines)
+    assert page == PAGE
