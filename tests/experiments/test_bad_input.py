@@ -204,7 +204,10 @@ def test_message_names_field_rule_and_value(mistake, smoke_config, tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("nan", ["positive and finite", "nan"]), ("1e-3x", ["1e-3x"])],
+    [
+        ("nan", ["positive and finite", "nan"]),
+        pytest.param("1e-3x", ["1e-3x"], marks=pytest.mark.slow),
+    ],
 )
 def test_learning_rate_that_is_none(value, said, command, tmp_path):
     """As a command: status 2, one line, and no data prepared before."""

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
@@ -24,6 +25,7 @@ def read(workdir):
     return meta, outcome.logits
 
 
+@pytest.mark.slow
 def test_together_and_with_either_feed(smoke_config, tmp_path):
     found = []
     for place in ("always", "never"):

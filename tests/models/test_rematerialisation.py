@@ -51,6 +51,7 @@ def test_values_and_gradients_are_the_same(name):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_training_step_takes_less_memory():
     optimizer = training.adamw(learning_rate=1e-3, num_steps=10)
 

@@ -136,6 +136,7 @@ def test_parts_must_divide_the_batch(count):
         update(count, {"clean": 1.0})
 
 
+@pytest.mark.slow
 def test_parts_take_less_memory():
     settings = models.ModelSettings(image_shape=(16, 16, 1), widths=(8, 16), level=1)
     classifier = models.Classifier(settings)
