@@ -161,6 +161,39 @@ def test_a_checkpoint_is_restored_on_other_devices(saved, restored, runs):
     np.testing.assert_array_equal(got, runs[f"{saved} 0"]["standard"])
 
 
+EXCHANGES = textwrap.dedent("""
+    import jax
+    import numpy as np
+    import optax
+
+    from wbad_jax import devices, models, training
+    from wbad_jax.types import Batch
+
+    jax.config.update("jax_num_cpu_devices", 2)
+    mesh = devices.data_mesh()
+    settings = models.ModelSettings(image_shape=(16, 16, 1), widths=(8, 32), level=1)
+    classifier, optimizer = models.Classifier(settings), optax.sgd(0.1)
+    objective = training.mixture(classifier.logits_fn, {}, {"clean": 1.0})
+    train_step = training.make_train_step(objective, optimizer)
+    state = training.init_state(classifier.init(jax.random.key(0)), optimizer)
+    batch = Batch(
+        np.zeros((8, 16, 16, 1), np.float32), np.zeros(8, np.int32), np.ones(8)
+    )
+    state, batch = devices.replicate(state, mesh), devices.split(batch, mesh)
+    program = train_step.lower(state, batch, jax.random.key(1), {}).compile().as_text()
+    print(program.count(" all-reduce("))
+""")
+
+
+def test_gradients_of_all_parameters_are_exchanged_at_once():
+    """Exchanges that may run in any order can wait for each other forever on CPU."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXCHANGES], check=True, capture_output=True, text=True
+    )
+    # The sum of the weights, which the loss is divided by, and the gradients.
+    assert 1 <= int(done.stdout) <= 2
+
+
 def test_a_core_is_a_device():
     script = (
         "import jax; from wbad_jax import devices; devices.use_all_cores();"

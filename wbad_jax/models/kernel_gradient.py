@@ -6,6 +6,8 @@ convolution with channels in the place of the batch), because their matrices are
 or are copied for each tap.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -35,21 +37,29 @@ def kernel_gradient(
         `[*taps, inputs, outputs]`, summed over all pixels of the batch in float32 or
         better, whatever comes in.
     """
-    # Stages: what made the arrays must not be computed anew for each of their copies.
-    stage = stages.default_stage()
     if stride == 1 and cotangent.shape[-1] >= _FEW_OUTPUTS:
-        return stage(_one_product, images, cotangent, taps=taps)
-    return stage(_as_convolution, images, cotangent, taps=taps, stride=stride)
+        return _one_product(images, cotangent, taps)
+    return _as_convolution(images, cotangent, taps, stride)
 
 
-def _as_convolution(images, cotangent, *, taps, stride):
+def _copied(function: Callable, *arrays: Array, **static) -> tuple[Array, ...]:
+    """Rearranged arrays, in a stage: what made them must not be computed once a copy.
+
+    The sums over pixels stay outside of it, so that devices which share a batch
+    exchange all gradients at once: XLA:CPU may run several exchanges in different
+    orders on two devices, which then wait for each other.
+    """
+    return stages.default_stage()(function, *arrays, **static)
+
+
+def _as_convolution(images, cotangent, taps, stride):
     """Channels take the place of the batch, and the batch is summed over."""
     spread = ((n - 1) * stride + 1 for n in cotangent.shape[1:3])
     before = (pad[0] for pad in _pads(images.shape[1:3], taps, stride))
     sizes = zip(taps, before, images.shape[1:3], spread, strict=True)
     # A stride of the convolution is a dilation of the cotangent.
     gradient = jax.lax.conv_general_dilated(
-        images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), (1, 1),
+        *_copied(_channels_first, images, cotangent), (1, 1),
         [(b, k + g - 1 - n - b) for k, b, n, g in sizes],
         rhs_dilation=(stride, stride), dimension_numbers=_DIMENSIONS,
         preferred_element_type=_sum_type(images),
@@ -57,22 +67,32 @@ def _as_convolution(images, cotangent, *, taps, stride):
     return gradient.transpose(1, 2, 0, 3)
 
 
-def _one_product(images, cotangent, *, taps):
+def _channels_first(images, cotangent):
+    return images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)
+
+
+def _one_product(images, cotangent, taps):
     """One product of matrices for all taps of an undilated convolution.
 
     The image is shifted once for each row of taps and the cotangent, the other way, for
     each column: together they meet in every tap.
     """
     inputs, outputs = images.shape[-1], cotangent.shape[-1]
+    rows, columns = _copied(_shifted_copies, images, cotangent, taps=taps)
+    product = jnp.matmul(
+        rows.reshape(-1, rows.shape[-1]).T,
+        columns.reshape(-1, columns.shape[-1]),
+        preferred_element_type=_sum_type(images),
+    )
+    product = product.reshape(taps[0], inputs, taps[1], outputs)
+    return product.transpose(0, 2, 1, 3)
+
+
+def _shifted_copies(images, cotangent, *, taps):
     top, left = (pad[0] for pad in _pads(images.shape[1:3], taps, 1))
     rows = [_shifted(images, row - top, axis=1) for row in range(taps[0])]
     columns = [_shifted(cotangent, left - column, axis=2) for column in range(taps[1])]
-    left_side = jnp.concatenate(rows, axis=-1).reshape(-1, taps[0] * inputs)
-    right_side = jnp.concatenate(columns, axis=-1).reshape(-1, taps[1] * outputs)
-    product = jnp.matmul(
-        left_side.T, right_side, preferred_element_type=_sum_type(images)
-    ).reshape(taps[0], inputs, taps[1], outputs)
-    return product.transpose(0, 2, 1, 3)
+    return jnp.concatenate(rows, axis=-1), jnp.concatenate(columns, axis=-1)
 
 
 def _sum_type(images: Array) -> jnp.dtype:
