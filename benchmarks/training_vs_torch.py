@@ -40,8 +40,8 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "training_vs_torch.json"
 GOALS = {"bare": 1.0, "denoised": 1.3}
 GROWTH = {
     "attack_steps": (1, 2, 5, 10, 20),
-    "batch": (16, 32, 64, 128),
-    "size": (32, 48, 64, 96),
+    "batch": (16, 32, 64, 96),
+    "size": (32, 48, 64, 80),
 }
 _LIMIT_SECONDS = 3600.0
 
