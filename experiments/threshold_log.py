@@ -39,13 +39,9 @@ def threshold_observer(arm: Arm, validation: Dataset) -> Observe:
             found = jnp.broadcast_to(found, (settings.level, 3, found.shape[-1]))
         return denoise.summarise_thresholds(found, start)
 
-    if jax.process_count() > 1:
-        # Whole on every device: their number need not divide that of the images.
-        mesh = devices.data_mesh()
-        images = devices.replicate(validation.images, mesh)
-    else:
-        mesh = devices.data_mesh(len(validation))
-        images = devices.split(validation.images, mesh)
+    # Whole on every device: they need not divide the images, and exchange nothing.
+    mesh = devices.data_mesh()
+    images = devices.replicate(validation.images, mesh)
     return lambda params: summarise(devices.replicate(params, mesh), images)
 
 
