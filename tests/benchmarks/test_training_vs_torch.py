@@ -9,7 +9,7 @@ import pytest
 from benchmarks import training_jax, training_kernels, training_vs_torch
 from benchmarks.training_problem import StepSettings
 
-SMALL = {"size": 16, "batch": 8, "widths": (8, 16)}
+SMALL = {"size": 32, "batch": 8, "widths": (8, 16)}
 
 
 @pytest.mark.fast

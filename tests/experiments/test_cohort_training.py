@@ -143,7 +143,7 @@ def test_default_data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cohort.default_data_dir() == tmp_path / "wbad_jax" / "data"
     asked = []
-    monkeypatch.setattr(cohort.data, "load", lambda *args: asked.append(args))
+    monkeypatch.setattr(cohort.data, "load", lambda *args: asked.append(args) or "data")
     settings = types.SimpleNamespace(builder="x", data_dir=None, manual_dir=None)
     cohort.load(types.SimpleNamespace(data=settings))
     assert asked == [("x", cohort.default_data_dir(), None)]
