@@ -35,7 +35,17 @@ def read_results(workdir):
     return results["meta"], results["rows"]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# The arms of the others are among those of "wbad".
+_ALSO = ("standard", "denoise_only", "adversarial")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in _ALSO else [])
+        for name in CONFIGS
+    ],
+)
 def test_config_runs(name, smoke_config, tmp_path, capsys):
     # All attacks are run once, in the quickstart: compiling them takes the time.
     config = smoke_config(name, **{"evaluation.attacks": ("fgsm",)})
