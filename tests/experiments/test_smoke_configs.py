@@ -36,7 +36,7 @@ def read_results(workdir):
 
 
 # The arms of the others are among those of "wbad".
-_ALSO = ("standard", "denoise_only", "adversarial")
+_ALSO = ("standard", "adversarial")
 
 
 @pytest.mark.parametrize(
