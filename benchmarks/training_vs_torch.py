@@ -70,8 +70,8 @@ def compare_steps(options: argparse.Namespace) -> Iterator[Row]:
             name: stack.enter_context(_worker(name.split()[0]))
             for name in ("jax", "torch", "jax plain")
         }
-        for model in MODELS:
-            for objective in OBJECTIVES:
+        for model in options.models.split(","):
+            for objective in options.objectives.split(","):
                 settings = _settings(options, model=model, objective=objective)
                 turns = []
                 for name, worker in workers.items():
@@ -224,13 +224,27 @@ PARTS: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-def save(path: pathlib.Path, part: str, rows: Sequence[Row]) -> None:
-    """Replaces a part of the results file."""
+def save(path: pathlib.Path, part: str, row: Row) -> None:
+    """Puts a row into its part of the results file, or in place of its last one."""
     report = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    report[part] = {"machine": describe_machine(), "rows": list(rows)}
+    machine = describe_machine()
+    # Of each row too: a part may be run in pieces.
+    row = {**row, "cpu": machine["cpu"], "date": machine["date"]}
+    rows = report.get(part, {}).get("rows", [])
+    names = [_name(other) for other in rows]
+    if _name(row) in names:
+        rows[names.index(_name(row))] = row
+    else:
+        rows.append(row)
+    report[part] = {"machine": machine, "rows": rows}
     ordered = {name: report[name] for name in PARTS if name in report}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
+
+
+def _name(row: Row) -> list[Any]:
+    fields = "attack", "model", "quantity", "size", "inputs", "outputs", "stride"
+    return [row.get(field) for field in fields]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -239,6 +253,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--part", default=",".join(PARTS), help="of them, A,B")
+    parser.add_argument("--models", default=",".join(MODELS), help="of steps, A,B")
+    parser.add_argument("--objectives", default=",".join(OBJECTIVES), help="likewise")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", type=int, default=64)
@@ -253,11 +269,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in parts:
         measure, describe = PARTS[part]
         print(f"\n{part}", flush=True)
-        rows = []
         for row in measure(options):
             print(describe(row), flush=True)
-            rows.append(row)
-            save(options.output, part, rows)
+            save(options.output, part, row)
     print(f"\nWritten to {options.output}")
     return 0
 

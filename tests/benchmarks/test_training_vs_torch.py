@@ -1,6 +1,7 @@
 """The comparison of training steps: the twin in PyTorch learns the same."""
 
 import functools
+import json
 
 import jax
 import numpy as np
@@ -74,3 +75,18 @@ def test_the_twin_in_pytorch_learns_the_same(model):
         state, metrics = step(state, settings.draw_batch(), jax.random.key(1), {})
         expected.append(float(metrics["loss"]))
     np.testing.assert_allclose(losses, expected, rtol=1e-3)
+
+
+@pytest.mark.fast
+def test_a_row_is_replaced_and_others_stay(tmp_path):
+    path = tmp_path / "results.json"
+
+    def row(attack, value):
+        return {"attack": attack, "model": "bare", "value": value}
+
+    for attack, value in (("standard", 1), ("adversarial", 2), ("standard", 3)):
+        training_vs_torch.save(path, "steps", row(attack, value))
+    training_vs_torch.save(path, "growth", {"quantity": "batch", "value": 4})
+    report = json.loads(path.read_text())
+    assert [r["value"] for r in report["steps"]["rows"]] == [3, 2]
+    assert [r["value"] for r in report["growth"]["rows"]] == [4]
