@@ -57,9 +57,10 @@ def _as_convolution(images, cotangent, taps, stride):
     spread = ((n - 1) * stride + 1 for n in cotangent.shape[1:3])
     before = (pad[0] for pad in _pads(images.shape[1:3], taps, stride))
     sizes = zip(taps, before, images.shape[1:3], spread, strict=True)
+    pixels, weights = _copied(_channels_first, images, cotangent)
     # A stride of the convolution is a dilation of the cotangent.
     gradient = jax.lax.conv_general_dilated(
-        *_copied(_channels_first, images, cotangent), (1, 1),
+        pixels, weights, (1, 1),
         [(b, k + g - 1 - n - b) for k, b, n, g in sizes],
         rhs_dilation=(stride, stride), dimension_numbers=_DIMENSIONS,
         preferred_element_type=_sum_type(images),
