@@ -21,10 +21,14 @@ def read_results(name: str) -> dict[str, Any]:
 
 def write(page: pathlib.Path, tables: Mapping[str, str]) -> None:
     """Puts all tables into a page."""
-    text = page.read_text("utf-8")
+    page.write_text(filled(page.read_text("utf-8"), tables), "utf-8")
+
+
+def filled(page: str, tables: Mapping[str, str]) -> str:
+    """The text of a page with all tables between their marks."""
     for name, lines in tables.items():
-        text = replace(text, name, lines)
-    page.write_text(text, "utf-8")
+        page = replace(page, name, lines)
+    return page
 
 
 def replace(page: str, name: str, lines: str) -> str:

@@ -44,7 +44,4 @@ def test_the_settings_named_exist():
 
 @pytest.mark.fast
 def test_the_tables_are_those_of_the_results_files():
-    page = PAGE
-    for name, lines in training_tables.tables().items():
-        page = page_tables.replace(page, name, lines)
-    assert page == PAGE
+    assert page_tables.filled(PAGE, training_tables.tables()) == PAGE
