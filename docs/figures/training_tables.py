@@ -29,6 +29,7 @@ def tables() -> dict[str, str]:
         "growth": growth_table(results["growth"]["rows"]),
         "kernels": kernels_table(results["kernels"]["rows"]),
         "sharding": sharding_table(read_results("sharding")["jobs"]),
+        "start_up": start_up_table(read_results("start_up")["medians"]),
     }
 
 
@@ -116,6 +117,15 @@ def sharding_table(jobs: Sequence[Mapping[str, Any]]) -> str:
     ]
     head = ["step", "processes", "devices of each", "ms", "times one device"]
     return table(head, cells)
+
+
+def start_up_table(medians: Mapping[str, Mapping[str, float]]) -> str:
+    """What a run needs before it runs, without and with compiled programs on disk."""
+    cells = [
+        [name.replace("_", " "), short(row["cold"]), short(row["warm"])]
+        for name, row in medians.items()
+    ]
+    return table(["", "first run", "second run"], cells)
 
 
 def _times(spent: Mapping[str, float]) -> str:
