@@ -38,3 +38,12 @@ def test_maxima_of_recomputed_maps_have_finite_gradients():
     )(maps)
     assert np.all(np.isfinite(gradient))
     assert np.max(np.abs(gradient)) > 0.01
+
+
+@pytest.mark.fast
+def test_the_first_of_equal_maxima_is_found_and_nan_is_not_lost():
+    flat = np.random.default_rng(0).integers(0, 4, (5, 12, 7)).astype(np.float32)
+    found = cnn._first_largest(flat)[:, 0]
+    np.testing.assert_array_equal(found, np.argmax(flat, axis=1))
+    flat[1] = np.nan
+    assert np.isnan(cnn._max_pool(flat[:, :, None])[1]).all()

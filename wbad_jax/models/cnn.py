@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from wbad_jax import stages
 from wbad_jax.models.downsampling import low_pass
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import GroupNorm, Maps, conv3x3
@@ -170,8 +171,20 @@ def _max_pool(maps):
     the maps a second time for that, rounded differently: none is found, and it is NaN.
     """
     flat = maps.reshape(len(maps), -1, maps.shape[-1])
-    position = jnp.argmax(jax.lax.stop_gradient(flat), axis=1, keepdims=True)
+    # In a stage, so that the maximum is looked for in the same numbers.
+    find = stages.default_stage()
+    position = find(_first_largest, jax.lax.stop_gradient(flat))
     return jnp.take_along_axis(flat, position, axis=1)[:, 0]
+
+
+def _first_largest(flat):
+    """`argmax` over axis 1, which XLA:CPU computes at a third of the speed."""
+    pixels = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
+    smaller = flat < jnp.max(flat, axis=1, keepdims=True)
+    # Not smaller, rather than equal: NaN then leads to the first pixel, NaN as well.
+    return jnp.min(
+        jnp.where(smaller, flat.shape[1] - 1, pixels), axis=1, keepdims=True
+    )
 
 
 def group_norm(channels: int) -> GroupNorm:
