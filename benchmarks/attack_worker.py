@@ -96,12 +96,15 @@ def _jax_runs(library, problem, model, rows, timed, arguments):
     from benchmarks import attack_jax
 
     target = attack_jax.make_target(problem, model, rows)
-    layouts = {library: attack_jax.on_all_devices(target)}
-    if timed and library != "wbad_jax":
-        layouts = {
-            f"{library}, one device": target,
-            f"{library}, all": layouts[library],
-        }
+    split = attack_jax.on_all_devices(target)
+    if library == "wbad_jax":
+        layouts = {library: split}
+    elif timed:
+        layouts = {f"{library}, one device": target, f"{library}, all": split}
+    else:
+        # Peers run operation by operation: on split images that may end in a deadlock
+        # of the devices, which wait for each other.
+        layouts = {library: target}
     runs = {
         name: attack_jax.RUNS[library](there, *arguments)
         for name, there in layouts.items()
