@@ -97,7 +97,8 @@ def main(_) -> None:
     """Entry point."""
     cohort = required("cohort")
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in flags.FLAGS}
-    signal.signal(signal.SIGTERM, _interrupt)
+    for each in (signal.SIGTERM, signal.SIGINT):  # which background jobs ignore
+        signal.signal(each, _interrupt)
     logging.set_verbosity(logging.ERROR)  # TFDS warns of every changed field
     simulate(
         cohort,

@@ -28,6 +28,7 @@ def simulate_fakes(seeds, settings, *, workers=2):
             os.kill(os.getpid(), getattr(signal, os.environ["STOP"]))
         yield fake_patients.simulate_patient(seed, settings)
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a job in the background
 bioheat.simulate = simulate_fakes
 sys.argv = ["simulate", *sys.argv[1:]]
 command_line.run_command(simulate.main, simulate.define_flags)
