@@ -57,6 +57,30 @@ def test_each_fold_has_its_own_threshold():
     assert evaluation.evaluate_at(point, test).sensitivity_at_90_specificity == 0.5
 
 
+def test_intervals_are_those_of_patients_drawn_one_by_one():
+    """Thresholds that vary by draw and fold, against a plain loop over draws."""
+    rng = np.random.default_rng(7)
+    folds = np.arange(90) // 45
+    validation = outcome(rng.normal(size=90) + folds, np.zeros(90, int), folds=folds)
+    point = evaluation.choose_operating_point(validation)
+    for images in (1, 2):
+        ids = np.repeat(np.arange(60), images)
+        folds = ids // 30
+        scores = 1.4 + rng.normal(size=len(ids)) + folds
+        ill = outcome(scores, np.ones(len(ids), int), patients=ids, folds=folds)
+        found = evaluation.evaluate_at(point, ill)
+        shares = []
+        for draw in range(2000):
+            drawn = rng.integers(60, size=60)
+            rows = (images * drawn[:, None] + np.arange(images)).ravel()
+            shares.append(np.mean(scores[rows] > point.redrawn[draw][folds[rows]]))
+        ends = (
+            found.sensitivity_at_90_specificity_low,
+            found.sensitivity_at_90_specificity_high,
+        )
+        assert ends == pytest.approx(np.quantile(shares, [0.025, 0.975]), abs=0.025)
+
+
 def test_a_class_without_examples_gives_none():
     assert evaluation.choose_operating_point(outcome([1.0], [1])) is None
     part = outcome([1.0, 2.0], [0, 1], folds=[0, 1])

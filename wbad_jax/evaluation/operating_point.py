@@ -110,8 +110,15 @@ def _sensitivity_interval(
 ) -> tuple[float, float]:
     """With test patients drawn anew, each time at another threshold of each fold."""
     names, patient = np.unique(patient_ids, return_inverse=True)
-    draws = patient_draws(len(names))
-    hits, shares = np.zeros(len(draws)), []
+    shares = _shares(scores, thresholds, folds)
+    if shares.min() == shares.max() and shares[0] in (0, 1):
+        # Drawn anew, they are the same.
+        return wilson_interval(round(shares[0]) * len(names), len(names))
+    if len(names) == len(scores):
+        # Of patients drawn anew the number detected is binomial.
+        rng = np.random.default_rng(0)
+        return percentile_interval(rng.binomial(len(names), shares) / len(names))
+    draws, hits = patient_draws(len(names)), np.zeros(len(shares))
     for fold in np.unique(folds):
         rows = folds == fold
         # Redrawn thresholds are few different ones.
@@ -120,7 +127,14 @@ def _sensitivity_interval(
             drawn, detected = which == number, scores[rows] > value
             of_patient = np.bincount(patient[rows], detected, len(names))
             hits[drawn] += draws[drawn] @ of_patient.astype(np.float32)
-            shares.append(detected.mean())
-    if np.mean(shares) in (0, 1):  # drawn anew, they are the same
-        return wilson_interval(round(shares[0]) * len(names), len(names))
     return percentile_interval(hits / (draws @ np.bincount(patient).astype(np.float32)))
+
+
+def _shares(scores, thresholds, folds) -> np.ndarray:
+    """Share of the scores above the thresholds of their fold, in each draw."""
+    above = np.zeros(len(thresholds))
+    for fold in np.unique(folds):
+        ordered = np.sort(scores[folds == fold])
+        below = np.searchsorted(ordered, thresholds[:, fold], side="right")
+        above += len(ordered) - below
+    return above / len(scores)
