@@ -71,9 +71,9 @@ def test_sign_flips_are_those_of_all_signs():
 
 
 def test_holm_by_hand():
-    """Sorted 0.01, 0.02, 0.03, 0.6: times 4, 3, 2, 1, never falling."""
-    found = evaluation.holm([0.03, 0.6, 0.01, 0.02])
-    assert found == pytest.approx([0.06, 0.6, 0.04, 0.06])
+    """Sorted 0.01, 0.025, 0.03, 0.6: times 4, 3, 2, 1, never falling."""
+    found = evaluation.holm([0.03, 0.6, 0.01, 0.025])
+    assert found == pytest.approx([0.075, 0.6, 0.04, 0.075])
     assert evaluation.holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
     assert evaluation.holm([]) == []
 
