@@ -92,6 +92,12 @@ def test_an_area_at_its_end_is_not_certain():
     assert (area, low, high) == (1, *evaluation.wilson_interval(8, 8))
     area, low, high = evaluation.auc_with_interval(-scores, positive, np.arange(20))
     assert (area, low, high) == (0, *evaluation.wilson_interval(0, 8))
+    # Ten patients with both twins: five pairs share none.
+    twins = np.repeat(np.arange(10), 2)
+    area, low, _ = evaluation.auc_with_interval(
+        scores % 2, np.arange(20) % 2 == 1, twins
+    )
+    assert (area, low) == (1, evaluation.wilson_interval(5, 5)[0])
     lone = np.arange(20) == 4
     assert evaluation.auc_with_interval(scores, lone, np.arange(20))[1:] == (0, 1)
 

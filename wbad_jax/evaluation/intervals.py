@@ -108,8 +108,8 @@ def auc_with_interval(
 
     The variance is Obuchowski's, where images of one patient depend on each other; with
     one image a patient it is DeLong's. The interval is symmetric in the log odds of the
-    area. Where all pairs are in order the variance is 0: disjoint pairs, as many as the
-    smaller class has patients, are independent trials then, with Wilson's interval.
+    area. Where all pairs are in order the variance is 0; pairs that share no patient
+    are independent trials then, with Wilson's interval.
 
     Args:
         scores: Higher for the positive class.
@@ -128,16 +128,13 @@ def auc_with_interval(
     _, patient = np.unique(patient_ids, return_inverse=True)
     above, below = _placements(scores, positive)
     area = float(above.mean())
-    groups = [
-        (above, patient[positive]),
-        (below, patient[~positive]),
-    ]
-    fewest = min(len(np.unique(members)) for _, members in groups)
+    groups = [(above, patient[positive]), (below, patient[~positive])]
+    fewest, number = min(len(np.unique(g)) for _, g in groups), patient.max() + 1
     if fewest < 2:
         return area, 0.0, 1.0
     if area in (0.0, 1.0):
-        return area, *wilson_interval(round(area) * fewest, fewest)
-    number = patient.max() + 1
+        pairs = min(fewest, number // 2)
+        return area, *wilson_interval(round(area) * pairs, pairs)
     variance, deviations = 0.0, []
     for values, members in groups:
         sums = np.bincount(members, values - area, number) / len(values)
