@@ -51,6 +51,8 @@ class Outcome:
         logits: `[n, classes]`.
         distance: `[n]`, norm of the perturbation in pixel units; 0 for clean.
         seconds: Wall time spent.
+        folds: `[n]` integers, whose classifier of a cross-validation it was; None where
+            there is one. See `pool`.
     """
 
     condition: Condition
@@ -60,6 +62,14 @@ class Outcome:
     logits: np.ndarray
     distance: np.ndarray
     seconds: float
+    folds: np.ndarray | None = None
+
+    @property
+    def fold_of_example(self) -> np.ndarray:
+        """`folds`, or 0 for all, `[n]`."""
+        if self.folds is None:
+            return np.zeros(len(self.labels), np.int32)
+        return self.folds
 
     @property
     def correct(self) -> np.ndarray:
@@ -96,8 +106,41 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
+def by_patient(outcome: Outcome) -> Outcome:
+    """One example for each patient and label: mean logits over her images.
+
+    An attack has changed each image as it liked. So the mean over the images' worst
+    cases is the worst case of the patient, whose images may be attacked in different
+    ways: with two classes no mean margin is lower. Distances are means too.
+    """
+    keys = np.stack([outcome.patient_ids, outcome.labels], axis=1)
+    names, first, index, counts = np.unique(
+        keys, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    index = index.reshape(-1)  # NumPy 2.0 gives it another shape
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(names), *values.shape[1:]))
+        np.add.at(sums, index, values)
+        return (sums.T / counts).T
+
+    return dataclasses.replace(
+        outcome,
+        example_ids=np.array([f"patient {p} label {label}" for p, label in names]),
+        patient_ids=names[:, 0],
+        labels=names[:, 1].astype(outcome.labels.dtype),
+        logits=mean(outcome.logits),
+        distance=mean(outcome.distance),
+        folds=None if outcome.folds is None else outcome.folds[first],
+    )
+
+
 def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Concatenate outcomes of equal condition (the folds of a cross-validation)."""
+    """Concatenate outcomes of equal condition: the folds of a cross-validation.
+
+    They have to be in order: `folds` numbers them, so that each keeps the threshold of
+    its own classifier.
+    """
     groups: dict[Condition, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.condition, []).append(outcome)
@@ -110,9 +153,15 @@ def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
             logits=np.concatenate([o.logits for o in group]),
             distance=np.concatenate([o.distance for o in group]),
             seconds=sum(o.seconds for o in group),
+            folds=_number(group) if len(group) > 1 else None,
         )
         for group in groups.values()
     ]
+
+
+def _number(group: Sequence[Outcome]) -> np.ndarray:
+    sizes = [len(outcome.labels) for outcome in group]
+    return np.repeat(np.arange(len(group), dtype=np.int32), sizes)
 
 
 def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
@@ -127,6 +176,7 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     """Read what `write_parquet` wrote, order of examples kept."""
     table = pq.read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    columns.setdefault("fold", [None] * len(table))
     names = [field.name for field in dataclasses.fields(Condition)]
     groups: dict[tuple, list[int]] = {}
     for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
@@ -144,6 +194,9 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
             logits=take("logits", rows, np.float32),
             distance=take("distance", rows, np.float32),
             seconds=columns["seconds"][rows[0]],
+            folds=None
+            if columns["fold"][rows[0]] is None
+            else take("fold", rows, np.int32),
         )
         for key, rows in groups.items()
     ]
@@ -163,6 +216,7 @@ def _to_table(outcome: Outcome) -> pa.Table:
         for name, value in constant.items()
     }
     predicted = np.argmax(outcome.logits, axis=-1)
+    no_folds = outcome.folds is None
     return pa.table(
         columns
         | {
@@ -172,5 +226,6 @@ def _to_table(outcome: Outcome) -> pa.Table:
             "predicted": pa.array(predicted, pa.int32()),
             "logits": pa.array(outcome.logits.tolist(), pa.list_(pa.float32())),
             "distance": pa.array(outcome.distance, pa.float32()),
+            "fold": pa.array([None] * n if no_folds else outcome.folds, pa.int32()),
         }
     )
