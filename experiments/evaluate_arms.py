@@ -17,6 +17,7 @@ from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.train_arm import restore_arm, stable_hash
+from experiments.white_box import WhiteBox
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples, Outcome
 from wbad_jax.types import Params
@@ -56,7 +57,7 @@ def evaluate_fold(
     surrogate = _surrogate(config, fold, trained, workdir)
     sets = {"test": fold.test, "test_pairs": fold.test_pairs}
     for set_name in config.evaluation.sets:
-        examples = examples_of(sets[set_name])
+        examples = examples_of(sets[set_name], fold.test_pairs)
         kept = parts or Parts(None, config)
         run = _SetEvaluation(config, set_name, examples, fold, kept, check)
         outcomes += run.baselines() if set_name == "test" else []
@@ -138,10 +139,7 @@ class _SetEvaluation:
         return _most_confident(runs, self._examples.labels)
 
     def evaluate_arm(self, arm: Arm, params: Params, crafted) -> Iterator[Outcome]:
-        evaluator = self._evaluator(
-            arm.evaluated.logits_fn,
-            surrogates_of=backward_modes(arm, self._config.evaluation.backward_modes),
-        )
+        evaluator = self._evaluator(arm.evaluated.logits_fn)
         own = identify(arm, params, self._examples)
 
         def kept(condition: Condition, make, identity: Identity) -> Outcome:
@@ -149,29 +147,26 @@ class _SetEvaluation:
                 condition, identity, lambda: self._outcome(condition, *make())
             )
 
-        clean = self._condition(arm.name, "clean", "none", None, None)
-        yield kept(clean, lambda: (evaluator.logits(params, self._examples),), own)
+        condition = self._condition(arm.name, "clean", "none", None, None)
+        clean = kept(
+            condition, lambda: (evaluator.logits(params, self._examples),), own
+        )
+        yield clean
         for made, attacked in crafted:
             condition = dataclasses.replace(made, arm=arm.name)
             make = functools.partial(self._transfer, evaluator, params, attacked)
             yield kept(condition, make, {**own, "surrogate": self._surrogate})
-        if "adaptive" not in self._config.evaluation.protocols:
-            return
-        for name, attack in attack_settings.evaluation_attacks(self._config).items():
-            for norm, epsilon in self._budgets(attack.norm):
-                condition = self._condition(arm.name, "adaptive", name, norm, epsilon)
-                make = functools.partial(
-                    self._adapt, evaluator, attack, params, condition
-                )
-                yield kept(condition, make, own)
+        if "adaptive" in self._config.evaluation.protocols:
+            white_box = WhiteBox(
+                self._config, arm, params, self._examples, self._parts, self._key,
+                self._evaluator,
+            )  # fmt: skip
+            for norm in ("linf", "l2"):
+                yield from white_box.attack(clean, norm, self._fold.budgets[norm])
 
     def _transfer(self, evaluator, params, attacked: Attacked):
         logits = evaluator.logits(params, self._examples, attacked.images)
         return logits, attacked
-
-    def _adapt(self, evaluator, attack, params, condition: Condition):
-        attacked = self._attack(evaluator, attack, params, condition)
-        return attacked.logits, attacked
 
     def _attack(self, evaluator, attack, params, condition: Condition) -> Attacked:
         told = (condition.set, condition.arm, condition.protocol, condition.attack)
@@ -201,25 +196,6 @@ class _SetEvaluation:
             distance=attacked.distance if attacked else np.zeros(len(logits)),
             seconds=attacked.seconds if attacked else 0.0,
         )
-
-
-def backward_modes(arm: Arm, modes):
-    """Classifiers of the same parameters with other backward passes.
-
-    Args:
-        arm: Of which; without a denoiser there are none.
-        modes: Backward modes of the denoiser.
-
-    Returns:
-        From names to the maps from parameters to logits functions.
-    """
-    if arm.evaluated.denoiser is None:
-        return {}
-
-    def with_mode(mode):
-        return lambda params: arm.evaluated.logits_fn(params, backward=mode)
-
-    return {mode: with_mode(mode) for mode in modes}
 
 
 def _most_confident(runs: list[Attacked], labels: np.ndarray) -> Attacked:

@@ -6,6 +6,7 @@ from wbad_jax.evaluation.ceiling import (
     one_member_bound,
     pair_bound,
 )
+from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
 from wbad_jax.evaluation.metrics import (
     Metrics,
     classification_metrics,
@@ -21,8 +22,10 @@ from wbad_jax.evaluation.observer import (
 from wbad_jax.evaluation.outcomes import (
     Condition,
     Outcome,
+    carry_over,
     pool,
     read_parquet,
+    within,
     worst_case,
     write_parquet,
 )
@@ -33,13 +36,20 @@ from wbad_jax.evaluation.report import (
     make_row,
     write_results,
 )
-from wbad_jax.evaluation.robustness import Attacked, Evaluator, Examples
+from wbad_jax.evaluation.robustness import (
+    Attacked,
+    AttackOfParameters,
+    Evaluator,
+    Examples,
+)
 from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
 from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
 
 __all__ = [
+    "AttackOfParameters",
     "Attacked",
     "Condition",
+    "CorrectMatrix",
     "Evaluator",
     "Examples",
     "InformedObserver",
@@ -49,8 +59,10 @@ __all__ = [
     "Row",
     "ScanningObserver",
     "add_worst_cases",
+    "carry_over",
     "certified_accuracy",
     "classification_metrics",
+    "correct_matrix",
     "fit_scanning_observers",
     "format_table",
     "make_row",
@@ -64,6 +76,7 @@ __all__ = [
     "pool",
     "read_parquet",
     "wilson_interval",
+    "within",
     "worst_case",
     "write_parquet",
     "write_results",
