@@ -95,7 +95,7 @@ def measure(config: Config, fold: cohort.Fold, workdir: pathlib.Path) -> list:
         )
         best[arm.name] = arm, params
     outcomes = evaluate_fold(config, fold, best, workdir)
-    rows = [evaluation.make_row(outcome, fold.test.window) for outcome in outcomes]
+    rows = evaluation.make_rows(outcomes, fold.test.window)
     print(evaluation.format_table(rows), flush=True)
     return rows
 

@@ -189,6 +189,8 @@ def get_config(mode: str = "full") -> Config:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)
     config.evaluation.baselines = False
+    # Arm that the others are compared with; the first if empty.
+    config.evaluation.reference_arm = ""
 
     if mode == "smoke":
         shrink_for_smoke(config)

@@ -2,13 +2,14 @@
 
 Of each example the mean over seeds is taken first. Intervals resample patients, since
 images of one patient fall together, and hold for these seeds: the spread over seeds
-stands beside them. Differences are paired: the same patients and the same seeds in both
-runs. Their p-values flip the signs of the patients' differences, and `p_holm` corrects
-for the number of runs compared under one condition (Holm 1979).
+stands beside them. The `crossed` intervals hold for other seeds too, see
+`evaluation.crossed_variance`; with few seeds they are wide. Differences are paired: the
+same patients and the same seeds in both runs. Their p-values flip the signs of the
+patients' differences, and `p_holm` corrects for the number of runs compared under one
+condition (Holm 1979).
 """
 
 import csv
-import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -25,9 +26,15 @@ COLUMNS: tuple[str, ...] = (
     "run", "seeds", *_CONDITION, "n", "patients", "accuracy", "ci_low", "ci_high",
     "seed_std", "difference", "difference_low", "difference_high", "difference_seeds",
     "p_value", "p_holm",
+    *(
+        f"{prefix}{name}"
+        for prefix in ("", "difference_")
+        for name in (
+            "crossed_low", "crossed_high", "variance_seed", "variance_patient",
+            "variance_rest",
+        )
+    ),
 )  # fmt: skip
-_DRAWS = 2000
-_LEVELS = (0.025, 0.975)
 
 
 class Shown(NamedTuple):
@@ -67,10 +74,9 @@ class Scores(NamedTuple):
     patients: np.ndarray
     examples: np.ndarray
 
-    def mean_over(self, seeds: Sequence[int]) -> np.ndarray:
-        """Mean of each example over some of the seeds, `[n]`."""
-        rows = [self.seeds.index(seed) for seed in seeds]
-        return self.correct[rows].mean(axis=0)
+    def of(self, seeds: Sequence[int]) -> np.ndarray:
+        """Some of the seeds, `[seeds, n]`."""
+        return self.correct[[self.seeds.index(seed) for seed in seeds]]
 
 
 def table(runs: Mapping[str, Sequence[list[Outcome]]], reference: str) -> list[Row]:
@@ -216,6 +222,8 @@ def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
     for outcomes in seeds:
         for outcome in evaluation.add_worst_cases(outcomes):
             c = outcome.condition
+            if c.set == evaluation.VALIDATION:
+                continue
             # Twice 0.1 and once 0.2 are one radius.
             epsilon = None if c.epsilon is None else float(f"{c.epsilon:.9g}")
             key = (c.arm, c.set, c.protocol, c.attack, c.norm, epsilon)
@@ -238,20 +246,21 @@ def _same_examples(outcomes: Sequence[Outcome]) -> bool:
 
 
 def _accuracy(own: Scores) -> Row:
-    sums, counts = _by_patient(own.correct.mean(axis=0), own.patients)
-    low, high = _interval(sums, counts)
+    low, high = evaluation.bootstrap_interval(own.correct.mean(axis=0), own.patients)
+    patients = len(np.unique(own.patients))
     accuracies = own.correct.mean(axis=1)
     if own.correct.min() == own.correct.max():  # drawn anew, they are the same
-        successes = len(counts) if own.correct.all() else 0
-        low, high = evaluation.wilson_interval(successes, len(counts))
+        successes = patients if own.correct.all() else 0
+        low, high = evaluation.wilson_interval(successes, patients)
     return {
         "seeds": len(accuracies),
         "n": own.correct.shape[1],
-        "patients": len(counts),
+        "patients": patients,
         "accuracy": float(accuracies.mean()),
         "ci_low": low,
         "ci_high": high,
         "seed_std": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,
+        **_crossed("", own.correct, own.patients),
     }
 
 
@@ -262,55 +271,36 @@ def _difference(own: Scores, reference: Scores | None) -> Row:
     seeds = [seed for seed in own.seeds if seed in reference.seeds]
     if not seeds:
         return {}
-    change = own.mean_over(seeds) - reference.mean_over(seeds)
-    sums, counts = _by_patient(change, own.patients)
-    low, high = _interval(sums, counts)
-    if not change.any():  # no patient differs, but the next one may, either way
-        high = evaluation.wilson_interval(0, len(counts))[1]
-        low = -high
+    change = own.of(seeds) - reference.of(seeds)
+    mean = change.mean(axis=0)
+    low, high = evaluation.paired_interval(mean, own.patients)
+    sums, _ = evaluation.sums_by_patient(mean, own.patients)
     return {
-        "difference": float(change.mean()),
+        "difference": float(mean.mean()),
         "difference_low": low,
         "difference_high": high,
         "difference_seeds": len(seeds),
-        "p_value": _sign_flip(sums),
+        "p_value": evaluation.sign_flip(sums),
+        **_crossed("difference_", change, own.patients),
     }
 
 
-def _by_patient(
-    values: np.ndarray, patients: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the values and number of examples of each patient, `[patients]` both."""
-    _, index = np.unique(patients, return_inverse=True)
-    return np.bincount(index, values), np.bincount(index)
-
-
-def _interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """Percentiles of the mean over examples when patients are drawn anew."""
-    draws = _draws(len(counts))
-    low, high = np.quantile((draws @ sums) / (draws @ counts), _LEVELS)
-    return float(low), float(high)
-
-
-@functools.lru_cache(maxsize=2)
-def _draws(patients: int) -> np.ndarray:
-    """How often each patient is drawn, `[draws, patients]`."""
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(patients, np.full(patients, 1 / patients), size=_DRAWS)
-    return draws.astype(float)
-
-
-def _sign_flip(sums: np.ndarray) -> float:
-    """How often random signs of the patients' sums give a total as far from 0."""
-    sums = sums[sums != 0]
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), (_DRAWS, len(sums)))
-    far = np.abs(signs @ sums) >= np.abs(sums.sum()) - 1e-9
-    return float((1 + far.sum()) / (1 + _DRAWS))
+def _crossed(prefix: str, scores: np.ndarray, patients: np.ndarray) -> Row:
+    """Interval for new seeds as well, and the parts of the variance."""
+    if len(scores) < 2 or len(np.unique(patients)) < 2:
+        return {}
+    crossed = evaluation.crossed_variance(scores, patients)
+    return {
+        f"{prefix}crossed_low": crossed.low,
+        f"{prefix}crossed_high": crossed.high,
+        f"{prefix}variance_seed": crossed.seed,
+        f"{prefix}variance_patient": crossed.patient,
+        f"{prefix}variance_rest": crossed.rest,
+    }
 
 
 def _correct_for_multiplicity(rows: Sequence[Row]) -> None:
     """Fill in `p_holm` of the runs compared under one condition."""
-    largest = 0.0
-    for number, row in enumerate(sorted(rows, key=lambda row: row["p_value"])):
-        largest = max(largest, min(1.0, (len(rows) - number) * row["p_value"]))
-        row["p_holm"] = largest
+    corrected = evaluation.holm([row["p_value"] for row in rows])
+    for row, p_value in zip(rows, corrected, strict=True):
+        row["p_holm"] = p_value

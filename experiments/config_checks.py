@@ -135,6 +135,12 @@ def _check_evaluation(config: Config) -> None:
             raise ConfigError(
                 f"evaluation.{field} names {sorted(unknown)}; known are {known}."
             )
+    reference = config.evaluation.reference_arm
+    if reference and reference not in config.arms:
+        raise ConfigError(
+            f"evaluation.reference_arm must be one of the arms {tuple(config.arms)} or "
+            f"empty, got {reference!r}."
+        )
     own = "undefended" in config.arms
     wanted = "graybox" in config.evaluation.protocols
     if wanted and not own and not config.evaluation.surrogate:

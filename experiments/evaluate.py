@@ -24,6 +24,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.looks import record_look
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
@@ -52,6 +53,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
             folds = cohort.make_folds(config, dataset)
         arms = settings.build_arms(config, dataset.images.shape[1:])
         trained, outcomes = [], []
+        processes.on_first(lambda: record_look(config, workdir))
         for fold in folds:
             params: dict[str, tuple[Arm, Params]] = {}
             for arm in arms:

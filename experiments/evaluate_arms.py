@@ -152,6 +152,8 @@ class _SetEvaluation:
             condition, lambda: (evaluator.logits(params, self._examples),), own
         )
         yield clean
+        if self._set == "test":
+            yield self._validate(evaluator, params, condition)
         for made, attacked in crafted:
             condition = dataclasses.replace(made, arm=arm.name)
             make = functools.partial(self._transfer, evaluator, params, attacked)
@@ -163,6 +165,13 @@ class _SetEvaluation:
             )  # fmt: skip
             for norm in ("linf", "l2"):
                 yield from white_box.attack(clean, norm, self._fold.budgets[norm])
+
+    def _validate(self, evaluator, params, clean: Condition) -> Outcome:
+        """Clean validation images, on which decision thresholds are chosen."""
+        examples = examples_of(self._fold.validation)
+        logits = evaluator.logits(params, examples)
+        condition = dataclasses.replace(clean, set=evaluation.VALIDATION)
+        return self._outcome(condition, logits, examples=examples)
 
     def _transfer(self, evaluator, params, attacked: Attacked):
         logits = evaluator.logits(params, self._examples, attacked.images)
@@ -185,8 +194,10 @@ class _SetEvaluation:
             epsilon=epsilon, seed=self._config.seed,
         )  # fmt: skip
 
-    def _outcome(self, condition: Condition, logits, attacked=None) -> Outcome:
-        examples = self._examples
+    def _outcome(
+        self, condition: Condition, logits, attacked=None, examples=None
+    ) -> Outcome:
+        examples = examples or self._examples
         return Outcome(
             condition=condition,
             example_ids=examples.example_ids,

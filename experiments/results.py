@@ -6,11 +6,13 @@ from typing import Any
 from configs.default import Config
 from experiments.cohort import Fold
 from experiments.evaluate_arms import SURROGATE_ARM, Trained
+from experiments.looks import read_looks
+from experiments.pair_ceilings import pair_bound_violations, pair_ceilings
 from experiments.run_folder import provenance
 from experiments.settings import evaluation_dtype
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
-from wbad_jax.evaluation import Outcome
+from wbad_jax.evaluation import Condition, Outcome
 from wbad_jax.models import num_parameters
 
 
@@ -36,21 +38,54 @@ def summarise(
     pooled = evaluation.pool(outcomes)
     evaluation.write_parquet(pooled, workdir / "predictions.parquet")
     window = folds[0].test.window
-    rows = [
-        evaluation.make_row(outcome, window)
-        for outcome in evaluation.add_worst_cases(pooled)
-    ]
+    pooled = evaluation.add_worst_cases(pooled)
+    rows = evaluation.make_rows(pooled, window, pair_ceilings(folds, pooled))
+    violations = pair_bound_violations(rows)
     meta = _meta(config, folds, trained)
-    evaluation.write_results(workdir, meta, rows)
+    meta |= {
+        "test_looks": len(read_looks(workdir)),
+        "pair_bound_violations": violations,
+    }
+    comparisons = _comparisons(config, pooled, meta)
+    evaluation.write_results(workdir, meta, rows, comparisons)
     print(evaluation.format_table(rows))
+    for found in violations:
+        accuracy, ceiling = (100 * found[name] for name in ("accuracy", "ceiling"))
+        print(
+            f"FAILED CHECK: {found['arm']} has {accuracy:.1f} % under the "
+            f"{found['norm']} worst case at {found['epsilon']:.5f}, but no classifier "
+            f"can exceed {ceiling:.1f} %: an attack is too weak, or labels leak."
+        )
     low, high = window
     print(
         f"epsilon {meta['headline_epsilon']:.5f} = "
         f"{meta['headline_epsilon_celsius']:.3f} °C of a window of {low:g}..{high:g} "
         f"°C; L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
-        f"{meta['surrogate']}.\nResults in {workdir}. Research only: no diagnostic use."
+        f"{meta['surrogate']}.\nLooks at the test set with this run: "
+        f"{meta['test_looks']}.\n"
+        f"Results in {workdir}. Research only: no diagnostic use."
     )
     return rows
+
+
+def _comparisons(config: Config, outcomes, meta) -> list[dict[str, Any]]:
+    """All arms against the reference on the first set.
+
+    The primary comparison is that of the last arm, under the adaptive Linf worst case
+    at the headline epsilon.
+    """
+    first = config.evaluation.sets[0]
+    primary = Condition(
+        arm=config.arms[-1], set=first, protocol="adaptive", attack="worst_case",
+        norm="linf", epsilon=meta["headline_epsilon"], seed=config.seed,
+    )  # fmt: skip
+    compared = [
+        outcome
+        for outcome in outcomes
+        if outcome.condition.set == first and outcome.condition.arm in config.arms
+    ]
+    reference = config.evaluation.reference_arm or config.arms[0]
+    return evaluation.compare_arms(compared, reference, primary)
 
 
 def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:

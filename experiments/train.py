@@ -22,6 +22,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.looks import record_look
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
 from experiments.stopping import stop_request
@@ -107,6 +108,7 @@ def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
     path = workdir / fold.name / "outcomes.parquet"
     parts = Parts(workdir / fold.name, config)
     if not processes.as_first(path.exists()):
+        processes.on_first(lambda: record_look(config, workdir))
         outcomes = evaluate_fold(config, fold, trained, workdir, parts=parts, stop=stop)
         processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
     parts.remove()

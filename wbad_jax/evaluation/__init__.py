@@ -6,22 +6,39 @@ from wbad_jax.evaluation.ceiling import (
     one_member_bound,
     pair_bound,
 )
-from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
-from wbad_jax.evaluation.metrics import (
-    Metrics,
-    classification_metrics,
-    margins,
+from wbad_jax.evaluation.comparisons import (
+    compare,
+    compare_arms,
+    holm,
+    mcnemar,
+    paired_interval,
+    sign_flip,
+)
+from wbad_jax.evaluation.intervals import (
+    auc_with_interval,
+    bootstrap_interval,
+    proportion_interval,
+    sums_by_patient,
     wilson_interval,
 )
+from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
+from wbad_jax.evaluation.metrics import Metrics, classification_metrics, margins
 from wbad_jax.evaluation.observer import (
     InformedObserver,
     mean_with_interval,
     observe_in_stationary_noise,
     observe_in_white_noise,
 )
+from wbad_jax.evaluation.operating_point import (
+    AtSpecificity,
+    OperatingPoint,
+    choose_operating_point,
+    evaluate_at,
+)
 from wbad_jax.evaluation.outcomes import (
     Condition,
     Outcome,
+    by_patient,
     carry_over,
     pool,
     read_parquet,
@@ -29,52 +46,74 @@ from wbad_jax.evaluation.outcomes import (
     worst_case,
     write_parquet,
 )
-from wbad_jax.evaluation.report import (
-    Row,
-    add_worst_cases,
-    format_table,
-    make_row,
-    write_results,
-)
+from wbad_jax.evaluation.report import add_worst_cases, format_table, write_results
 from wbad_jax.evaluation.robustness import (
     Attacked,
     AttackOfParameters,
     Evaluator,
     Examples,
 )
+from wbad_jax.evaluation.rows import VALIDATION, Row, make_row, make_rows
 from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
 from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
+from wbad_jax.evaluation.variance import (
+    CohortVariance,
+    CrossedVariance,
+    cohort_variance,
+    crossed_variance,
+)
 
 __all__ = [
+    "VALIDATION",
+    "AtSpecificity",
     "AttackOfParameters",
     "Attacked",
+    "CohortVariance",
     "Condition",
     "CorrectMatrix",
+    "CrossedVariance",
     "Evaluator",
     "Examples",
     "InformedObserver",
     "Metrics",
+    "OperatingPoint",
     "Outcome",
     "PairBound",
     "Row",
     "ScanningObserver",
     "add_worst_cases",
+    "auc_with_interval",
+    "bootstrap_interval",
+    "by_patient",
     "carry_over",
     "certified_accuracy",
+    "choose_operating_point",
     "classification_metrics",
+    "cohort_variance",
+    "compare",
+    "compare_arms",
     "correct_matrix",
+    "crossed_variance",
+    "evaluate_at",
     "fit_scanning_observers",
     "format_table",
+    "holm",
     "make_row",
+    "make_rows",
     "margins",
     "maximum_matching",
+    "mcnemar",
     "mean_with_interval",
     "observe_in_stationary_noise",
     "observe_in_white_noise",
     "one_member_bound",
     "pair_bound",
+    "paired_interval",
     "pool",
+    "proportion_interval",
     "read_parquet",
+    "sign_flip",
+    "sums_by_patient",
     "wilson_interval",
     "within",
     "worst_case",

@@ -53,6 +53,8 @@ class Outcome:
         seconds: Wall time spent.
         attacked: `[n]`, whether the attack was run on the example; all if None. Where
             it was not, logits and distance are those of an attack before it.
+        folds: `[n]` integers, whose classifier of a cross-validation it was; None where
+            there is one. See `pool`.
     """
 
     condition: Condition
@@ -72,6 +74,15 @@ class Outcome:
     def evaluated_on(self) -> int:
         """Number of examples that the attack was run on."""
         return int(self.attacked.sum())
+
+    folds: np.ndarray | None = None
+
+    @property
+    def fold_of_example(self) -> np.ndarray:
+        """`folds`, or 0 for all, `[n]`."""
+        if self.folds is None:
+            return np.zeros(len(self.labels), np.int32)
+        return self.folds
 
     @property
     def correct(self) -> np.ndarray:
@@ -161,8 +172,42 @@ def within(found: Outcome, clean: Outcome, epsilon: float) -> Outcome:
     )
 
 
+def by_patient(outcome: Outcome) -> Outcome:
+    """One example for each patient and label: mean logits over her images.
+
+    An attack has changed each image as it liked. So the mean over the images' worst
+    cases is the worst case of the patient, whose images may be attacked in different
+    ways: with two classes no mean margin is lower. Distances are means too.
+    """
+    keys = np.stack([outcome.patient_ids, outcome.labels], axis=1)
+    names, first, index, counts = np.unique(
+        keys, axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    index = index.reshape(-1)  # NumPy 2.0 gives it another shape
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(names), *values.shape[1:]))
+        np.add.at(sums, index, values)
+        return (sums.T / counts).T
+
+    return dataclasses.replace(
+        outcome,
+        example_ids=np.array([f"patient {p} label {label}" for p, label in names]),
+        patient_ids=names[:, 0],
+        labels=names[:, 1].astype(outcome.labels.dtype),
+        logits=mean(outcome.logits),
+        distance=mean(outcome.distance),
+        attacked=mean(outcome.attacked) > 0,
+        folds=None if outcome.folds is None else outcome.folds[first],
+    )
+
+
 def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Concatenate outcomes of equal condition (the folds of a cross-validation)."""
+    """Concatenate outcomes of equal condition: the folds of a cross-validation.
+
+    They have to be in order: `folds` numbers them, so that each keeps the threshold of
+    its own classifier.
+    """
     groups: dict[Condition, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.condition, []).append(outcome)
@@ -176,9 +221,15 @@ def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
             distance=np.concatenate([o.distance for o in group]),
             seconds=sum(o.seconds for o in group),
             attacked=np.concatenate([o.attacked for o in group]),
+            folds=_number(group) if len(group) > 1 else None,
         )
         for group in groups.values()
     ]
+
+
+def _number(group: Sequence[Outcome]) -> np.ndarray:
+    sizes = [len(outcome.labels) for outcome in group]
+    return np.repeat(np.arange(len(group), dtype=np.int32), sizes)
 
 
 def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
@@ -193,6 +244,7 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     """Read what `write_parquet` wrote, order of examples kept."""
     table = pq.read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    columns.setdefault("fold", [None] * len(table))
     names = [field.name for field in dataclasses.fields(Condition)]
     groups: dict[tuple, list[int]] = {}
     for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
@@ -211,6 +263,9 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
             distance=take("distance", rows, np.float32),
             seconds=columns["seconds"][rows[0]],
             attacked=take("attacked", rows, bool) if "attacked" in columns else None,
+            folds=None
+            if columns["fold"][rows[0]] is None
+            else take("fold", rows, np.int32),
         )
         for key, rows in groups.items()
     ]
@@ -230,6 +285,7 @@ def _to_table(outcome: Outcome) -> pa.Table:
         for name, value in constant.items()
     }
     predicted = np.argmax(outcome.logits, axis=-1)
+    no_folds = outcome.folds is None
     return pa.table(
         columns
         | {
@@ -240,5 +296,6 @@ def _to_table(outcome: Outcome) -> pa.Table:
             "logits": pa.array(outcome.logits.tolist(), pa.list_(pa.float32())),
             "distance": pa.array(outcome.distance, pa.float32()),
             "attacked": pa.array(outcome.attacked, pa.bool_()),
+            "fold": pa.array([None] * n if no_folds else outcome.folds, pa.int32()),
         }
     )

@@ -1,4 +1,4 @@
-"""From outcomes to rows, files and a printed table."""
+"""Worst cases, results files and a printed table."""
 
 import csv
 import dataclasses
@@ -7,35 +7,8 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from wbad_jax.evaluation.metrics import classification_metrics
 from wbad_jax.evaluation.outcomes import Outcome, worst_case
-
-Row = dict[str, Any]
-
-COLUMNS: tuple[str, ...] = (
-    "arm",
-    "set",
-    "protocol",
-    "attack",
-    "norm",
-    "epsilon",
-    "epsilon_celsius",
-    "unit",
-    "n",
-    "evaluated_on",
-    "accuracy",
-    "ci_low",
-    "ci_high",
-    "sensitivity",
-    "specificity",
-    "auc",
-    "median_distance",
-    "ceiling",
-    "seconds",
-    "seed",
-)
+from wbad_jax.evaluation.rows import COLUMNS, Row
 
 
 def add_worst_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -61,37 +34,25 @@ def add_worst_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return result
 
 
-def make_row(outcome: Outcome, window: tuple[float, float]) -> Row:
-    """One row of results.
+def write_results(
+    workdir: pathlib.Path,
+    meta: dict[str, Any],
+    rows: Iterable[Row],
+    comparisons: Sequence[dict[str, Any]] | None = None,
+) -> None:
+    """Write `results.json` and `results.csv`, each atomically.
 
     Args:
-        outcome: The condition and its logits.
-        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+        workdir: Where to write.
+        meta: Facts of the run.
+        rows: Of both files.
+        comparisons: Of arms, see `compare_arms`; left out of `results.json` if None.
     """
-    condition = dataclasses.asdict(outcome.condition)
-    epsilon = condition["epsilon"]
-    celsius = None if epsilon is None else epsilon * (window[1] - window[0])
-    one_each = len(np.unique(outcome.patient_ids)) == len(outcome.patient_ids)
-    clean = outcome.condition.protocol == "clean"
-    values = {
-        **condition,
-        **dataclasses.asdict(classification_metrics(outcome.logits, outcome.labels)),
-        "epsilon_celsius": celsius,
-        "unit": "patient" if one_each else "image",
-        "evaluated_on": outcome.evaluated_on,
-        "median_distance": None if clean else float(np.median(outcome.distance)),
-        "ceiling": None,
-        "seconds": outcome.seconds,
-    }
-    return {name: values[name] for name in COLUMNS}
-
-
-def write_results(
-    workdir: pathlib.Path, meta: dict[str, Any], rows: Iterable[Row]
-) -> None:
-    """Write `results.json` and `results.csv`, each atomically."""
     rows = list(rows)
-    text = json.dumps({"meta": meta, "rows": rows}, indent=1, allow_nan=False)
+    content = {"meta": meta, "rows": rows}
+    if comparisons is not None:
+        content["comparisons"] = list(comparisons)
+    text = json.dumps(content, indent=1, allow_nan=False)
     _replace(workdir / "results.json", text + "\n")
     temporary = workdir / "results.csv.tmp"
     with temporary.open("w", newline="", encoding="utf-8") as file:
@@ -111,7 +72,7 @@ def format_table(rows: Iterable[Row]) -> str:
     """A table for the terminal; accuracies in percent."""
     header = (
         "arm", "protocol", "attack", "norm", "epsilon", "°C", "n",
-        "accuracy [95 % interval]", "sens", "spec",
+        "accuracy [95 % interval]", "sens", "spec", "AUC",
     )  # fmt: skip
     lines = [header] + [_table_line(row) for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -142,4 +103,5 @@ def _table_line(row: Row) -> tuple[str, ...]:
         f"{percent(row['accuracy']):>5} {interval}",
         percent(row["sensitivity"]),
         percent(row["specificity"]),
+        percent(row["auc"]),
     )

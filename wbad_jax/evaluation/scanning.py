@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import fft
 
-from wbad_jax.evaluation.metrics import wilson_interval
+from wbad_jax.evaluation.intervals import wilson_interval
 
 # Of single precision, on sums of weights times pixels.
 _ROUNDING = 1e-5
