@@ -166,20 +166,20 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.twin = dict(fractions=(0.25, 0.75, 1.0, 1.5, 2.0))
     config.evaluation.template = dict(fractions=(0.5, 1.0))
     config.evaluation.signed_score = dict(num_steps=20)
-    config.evaluation.apgd = dict(num_steps=100, restarts=3)
-    config.evaluation.fab = dict(num_steps=50, restarts=3)
+    config.evaluation.apgd = dict(num_steps=50, restarts=2)
+    config.evaluation.fab = dict(num_steps=50, restarts=2)
     config.evaluation.fmn = dict(num_steps=100)
-    config.evaluation.subband = dict(num_steps=50)  # of the approximation
-    config.evaluation.details = dict(num_steps=50)
-    config.evaluation.square = dict(num_queries=2000)
-    config.evaluation.square_blocks = dict(num_queries=1000)  # of approximation pixels
-    config.evaluation.coarse = dict(num_queries=1000)
+    config.evaluation.subband = dict(num_steps=40)  # of the approximation
+    config.evaluation.details = dict(num_steps=40)
+    config.evaluation.square = dict(num_queries=1000)
+    config.evaluation.square_blocks = dict(num_queries=500)  # of approximation pixels
+    config.evaluation.coarse = dict(num_queries=600)
     config.evaluation.noise = dict(num_samples=1000, max_examples=32)
     # Steps of the APGD that climbs from the starts that these attacks prepare.
-    config.evaluation.threshold_estimator = dict(num_steps=40)
-    config.evaluation.threshold_crossing = dict(num_steps=40, rounds=20)
+    config.evaluation.threshold_estimator = dict(num_steps=30)
+    config.evaluation.threshold_crossing = dict(num_steps=30, rounds=20)
     config.evaluation.warm_starts = dict(
-        num_steps=20, enlargement=2.0, corner_levels=(1,)
+        num_steps=15, enlargement=2.0, corner_levels=(1,)
     )
     # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
     config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
@@ -188,6 +188,12 @@ def get_config(mode: str = "full") -> Config:
     # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)
+    # More of them, each a run of another seed on the same split: the undefended arm
+    # under their images is the control.
+    config.evaluation.surrogates = ()
+    # JSON of experiments.ceiling on the same cohort, for the bracket of what can be
+    # reached; it has to have the radii evaluated.
+    config.evaluation.bracket = placeholder(str)
     config.evaluation.baselines = False
     # Arm that the others are compared with; the first if empty.
     config.evaluation.reference_arm = ""

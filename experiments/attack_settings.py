@@ -99,3 +99,9 @@ def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
         else:
             result[name] = [attack]
     return result
+
+
+def surrogate_workdirs(config: Config) -> tuple[str, ...]:
+    """Workdirs of the runs whose undefended arms make the graybox images."""
+    one = config.evaluation.surrogate
+    return (*((one,) if one else ()), *config.evaluation.surrogates)

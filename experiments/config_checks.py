@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.default import Config
-from experiments.attack_settings import evaluation_attacks, training_attacks
+from experiments.attack_settings import (
+    evaluation_attacks,
+    surrogate_workdirs,
+    training_attacks,
+)
 from experiments.attack_suite import check_suite
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
@@ -143,8 +147,8 @@ def _check_evaluation(config: Config) -> None:
         )
     own = "undefended" in config.arms
     wanted = "graybox" in config.evaluation.protocols
-    if wanted and not own and not config.evaluation.surrogate:
+    if wanted and not own and not surrogate_workdirs(config):
         raise ConfigError(
             "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
-            "config.arms or the workdir of one in evaluation.surrogate."
+            "config.arms or the workdir of one in evaluation.surrogates."
         )

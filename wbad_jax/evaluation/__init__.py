@@ -14,6 +14,7 @@ from wbad_jax.evaluation.comparisons import (
     paired_interval,
     sign_flip,
 )
+from wbad_jax.evaluation.explain import explain
 from wbad_jax.evaluation.intervals import (
     auc_with_interval,
     bootstrap_interval,
@@ -95,6 +96,7 @@ __all__ = [
     "correct_matrix",
     "crossed_variance",
     "evaluate_at",
+    "explain",
     "fit_scanning_observers",
     "format_table",
     "holm",

@@ -28,6 +28,7 @@ class Condition:
         norm: "linf", "l2", or None for clean.
         epsilon: Radius in pixel units, or None for clean.
         seed: Seed of the run.
+        surrogate: Where graybox perturbations were made; None for other protocols.
     """
 
     arm: str
@@ -37,6 +38,7 @@ class Condition:
     norm: str | None
     epsilon: float | None
     seed: int
+    surrogate: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -244,7 +246,8 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     """Read what `write_parquet` wrote, order of examples kept."""
     table = pq.read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    columns.setdefault("fold", [None] * len(table))
+    for name in ("fold", "surrogate"):  # which older files lack
+        columns.setdefault(name, [None] * len(table))
     names = [field.name for field in dataclasses.fields(Condition)]
     groups: dict[tuple, list[int]] = {}
     for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):

@@ -56,6 +56,7 @@ COLUMNS: tuple[str, ...] = (
     "false_alarm",
     "distance_10",
     "distance_90",
+    "surrogate",
 )
 
 VALIDATION = "validation"  # set whose clean outcomes give thresholds, and no rows
