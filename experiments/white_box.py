@@ -61,6 +61,7 @@ class WhiteBox:
         self._identity = identify(arm, params, examples)
         self._plans = plan_attacks(config, arm, twins=examples.twins is not None)
         self._curve_plans = plan_curve(config, arm)
+        self._found: dict[str, Outcome] = {}  # by minimal-norm searches
         self._headline = tuple(config.evaluation.epsilon_multiples)
         self._curve = tuple(config.evaluation.curve_multiples)
         models = _open_models(arm, config.evaluation.backward_modes)
@@ -103,9 +104,11 @@ class WhiteBox:
 
     def _within(self, plan, condition: Condition, clean: Outcome, budget: float):
         """A minimal-norm attack at one radius, from its search up to the largest."""
-        largest = dataclasses.replace(condition, epsilon=budget * max(self._curve))
-        found = self._outcome(plan, largest, clean)
-        return evaluation.within(found, clean, condition.epsilon)
+        norm = plan.attack.norm
+        if norm not in self._found:
+            largest = dataclasses.replace(condition, epsilon=budget * max(self._curve))
+            self._found[norm] = self._outcome(plan, largest, clean)
+        return evaluation.within(self._found[norm], clean, condition.epsilon)
 
     def _outcome(self, plan: PlannedAttack, condition: Condition, worst: Outcome):
         rows = np.arange(len(worst.labels))

@@ -135,7 +135,7 @@ def _suite(arm: str, rows: list[Row]) -> list[str]:
     if hidden:
         sentences.append(
             f"{arm}: attacks without gradients broke {hidden} images that those with "
-            "gradients did not: its gradients mislead."
+            "gradients did not, a sign that its gradients mislead."
         )
     return sentences
 
