@@ -104,7 +104,37 @@ def test_pool_joins_equal_conditions_only():
     assert first.example_ids.tolist() == ["e0", "e7", "e8"]
     assert first.patient_ids.tolist() == [0, 7, 8]
     assert first.seconds == 2.0
+    assert first.folds.tolist() == [0, 1, 1]
+    assert first.fold_of_example.tolist() == [0, 1, 1]
     assert_same(second, parts[1])
+    assert second.fold_of_example.tolist() == [0]
+
+
+@pytest.mark.fast
+def test_a_patient_has_the_mean_logits_of_her_images():
+    images = dataclasses.replace(
+        outcome([1.0, 4.0, -2.0, 5.0, 7.0]),
+        patient_ids=np.array([7, 3, 3, 7, 3]),
+        labels=np.array([1, 1, 1, 1, 0]),  # patient 3 is there in both states
+        folds=np.array([0, 1, 1, 0, 1]),
+    )
+    patients = evaluation.by_patient(images)
+    assert patients.patient_ids.tolist() == [3, 3, 7]
+    assert patients.labels.tolist() == [0, 1, 1]
+    np.testing.assert_allclose(patients.logits, [[0, 7], [0, 1], [0, 3]])
+    np.testing.assert_allclose(patients.distance, [0.07, 0.03, 0.03], rtol=1e-6)
+    assert patients.folds.tolist() == [1, 1, 0]
+    assert len(set(patients.example_ids)) == 3
+    assert patients.condition == images.condition
+
+
+@pytest.mark.fast
+def test_the_worst_case_of_a_patient_takes_the_worst_attack_of_each_image():
+    parts = [outcome([2.0, -3.0]), outcome([-1.0, 1.0])]
+    parts = [dataclasses.replace(p, patient_ids=np.array([5, 5])) for p in parts]
+    worst = evaluation.by_patient(evaluation.worst_case(parts))
+    np.testing.assert_allclose(worst.margin, [-2.0])
+    assert worst.margin < min(evaluation.by_patient(p).margin for p in parts)
 
 
 @pytest.mark.fast
@@ -112,7 +142,7 @@ def test_parquet_gives_back_what_was_written(tmp_path):
     path = tmp_path / "predictions.parquet"
     parts = [
         outcome([1 / 3, -2.0], CLEAN, seconds=0.25),
-        outcome([3.0, 1e-20]),
+        dataclasses.replace(outcome([3.0, 1e-20]), folds=np.array([0, 1], np.int32)),
         # The same attack on another set, with other examples in another order.
         outcome([5.0, 4.0, 3.0], dataclasses.replace(PGD, set="pairs"), first_id=9),
     ]

@@ -12,7 +12,12 @@ from wbad_jax import evaluation
 COLUMNS = {
     "arm", "set", "ceiling", "protocol", "attack", "norm", "epsilon",
     "epsilon_celsius", "unit", "n", "accuracy", "ci_low", "ci_high", "sensitivity",
-    "specificity", "auc", "median_distance", "seconds", "seed",
+    "specificity", "auc", "median_distance", "seconds", "seed", "sensitivity_low",
+    "sensitivity_high", "specificity_low", "specificity_high", "auc_low", "auc_high",
+    "sensitivity_at_90_specificity", "sensitivity_at_90_specificity_low",
+    "sensitivity_at_90_specificity_high", "specificity_there", "brier", "ece",
+    "calibration_slope", "calibration_intercept", "missed_cancer", "false_alarm",
+    "distance_10", "distance_90",
 }  # fmt: skip
 CLEAN = evaluation.Condition(
     arm="wbad", set="test", protocol="clean", attack="none", norm=None, epsilon=None,
@@ -140,14 +145,108 @@ def test_table():
     assert set(rule) == {"-", " "}
     assert header.split() == [
         "arm", "protocol", "attack", "norm", "epsilon", "°C", "n", "accuracy", "[95",
-        "%", "interval]", "sens", "spec",
+        "%", "interval]", "sens", "spec", "AUC",
     ]  # fmt: skip
     low, high = (f"{100 * bound:.1f}" for bound in evaluation.wilson_interval(3, 4))
     shared = ["4", "75.0", f"[{low},", f"{high}]"]
     assert [line.split() for line in body] == [
-        ["wbad", "clean", "none", "-", "-", "-", *shared, "-", "100.0"],
+        ["wbad", "clean", "none", "-", "-", "-", *shared, "-", "100.0", "87.5"],
         ["wbad", "adaptive", "pgd", "linf", "2.00/255", "0.125", *shared,
-         "50.0", "100.0"],
+         "50.0", "100.0", "87.5"],
         ["wbad", "(test_pairs)", "adaptive", "pgd", "l2", "0.5000", "8.000", *shared,
-         "50.0", "100.0"],
+         "50.0", "100.0", "87.5"],
     ]  # fmt: skip
+
+
+def validation(scores):
+    """Healthy validation images with these scores."""
+    scores = np.asarray(scores, float)
+    n = len(scores)
+    return evaluation.Outcome(
+        condition=dataclasses.replace(CLEAN, set="validation"),
+        example_ids=np.array([f"v{i}" for i in range(n)]),
+        patient_ids=100 + np.arange(n),
+        labels=np.zeros(n, int),
+        logits=np.stack([np.zeros(n), scores], axis=-1),
+        distance=np.zeros(n),
+        seconds=0.0,
+    )
+
+
+@pytest.mark.fast
+def test_rows_are_held_against_clean_images_and_the_validation_threshold():
+    # Labels 0, 1, 0, 1; scores are -1, -1, 2, 3 when attacked.
+    clean = outcome(CLEAN, margins=(1.0, 1.0, 1.0, -1.0))
+    attacked = outcome(margins=(1.0, -1.0, -2.0, 3.0))
+    rows = evaluation.make_rows([clean, validation([-4, 2]), attacked], WINDOW)
+    assert [row["set"] for row in rows] == ["test", "test"]
+    assert rows[0]["missed_cancer"] is rows[0]["false_alarm"] is None
+    assert rows[0]["sensitivity_at_90_specificity"] == 0
+    # Of what was right when clean: one image with tumour, and it is missed; of the two
+    # without, one is a false alarm.
+    assert rows[1]["missed_cancer"] == 1
+    assert rows[1]["false_alarm"] == 0.5
+    # The threshold is 2 for clean and attacked images.
+    assert rows[1]["sensitivity_at_90_specificity"] == 0.5
+    assert (rows[1]["specificity_there"], rows[1]["specificity"]) == (1, 0.5)
+    alone = evaluation.make_row(attacked, WINDOW)
+    assert alone["sensitivity_at_90_specificity"] is alone["missed_cancer"] is None
+    same = {name for name in COLUMNS if alone[name] == rows[1][name]}
+    assert COLUMNS - same == {
+        "missed_cancer", "false_alarm", "sensitivity_at_90_specificity",
+        "sensitivity_at_90_specificity_low", "sensitivity_at_90_specificity_high",
+        "specificity_there",
+    }  # fmt: skip
+
+
+@pytest.mark.fast
+def test_distances_have_quantiles():
+    row = evaluation.make_row(outcome(), WINDOW)
+    assert row["distance_10"] == pytest.approx(0.0013)
+    assert row["distance_90"] == pytest.approx(0.0712)
+
+
+@pytest.mark.fast
+def test_patients_with_several_images_have_rows_of_both_units():
+    patients = (0, 1, 0, 1)
+    clean = outcome(CLEAN, margins=(1.0, 1.0, 1.0, 1.0), patients=patients)
+    attacked = outcome(margins=(1.0, -1.0, -2.0, 3.0), patients=patients)
+    rows = evaluation.make_rows([clean, attacked], WINDOW)
+    assert [(row["unit"], row["n"]) for row in rows] == [
+        ("image", 4), ("patient", 2), ("image", 4), ("patient", 2),
+    ]  # fmt: skip
+    image, patient = rows[2:]
+    assert (image["accuracy"], patient["accuracy"]) == (0.5, 0.5)
+    assert (image["missed_cancer"], image["false_alarm"]) == (0.5, 0.5)
+    # Mean margins of -0.5 for the healthy patient, 1 for the one with tumour.
+    assert (patient["missed_cancer"], patient["false_alarm"]) == (0, 1)
+
+
+@pytest.mark.fast
+def test_twins_are_images_of_one_patient_and_no_second_unit():
+    pairs = dataclasses.replace(CLEAN, set="test_pairs")
+    rows = evaluation.make_rows([outcome(pairs, patients=(0, 0, 1, 1))], WINDOW)
+    assert [row["unit"] for row in rows] == ["image"]
+    assert rows[0]["ci_low"] == 0.5  # patients drawn anew: 1/2 of one, 1 of the other
+
+
+@pytest.mark.fast
+def test_the_ceiling_binds_adaptive_attacks_on_pairs():
+    budget = {"norm": "linf", "epsilon": 2 / 255}
+    conditions = [
+        dataclasses.replace(PGD, set=name, protocol=protocol)
+        for name in ("test", "test_pairs")
+        for protocol in ("graybox", "adaptive")
+    ]
+    conditions.append(dataclasses.replace(conditions[-1], epsilon=0.5))
+    ceilings = {tuple(budget.values()): 0.8}
+    outcomes = [outcome(condition) for condition in conditions]
+    rows = evaluation.make_rows(outcomes, WINDOW, ceilings)
+    assert [row["ceiling"] for row in rows] == [None, None, None, 0.8, None]
+
+
+@pytest.mark.fast
+def test_comparisons_stand_beside_the_rows(tmp_path):
+    evaluation.write_results(tmp_path, {}, [], [{"arm": "wbad"}])
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["comparisons"] == [{"arm": "wbad"}]

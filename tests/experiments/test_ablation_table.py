@@ -70,10 +70,16 @@ def test_accuracies_and_paired_differences_by_hand():
     assert row["accuracy"] == pytest.approx(11 / 12)
     assert row["seed_std"] == pytest.approx(np.std([1, 5 / 6], ddof=1))
     # By hand: of the six, change 1, 1 and 2 in twelve decisions of patients 1, 2, 0.
-    change = np.mean(list(FLAT.values()), axis=0) - np.mean(list(DEEP.values()), axis=0)
     assert row["difference"] == pytest.approx(4 / 12)
-    assert row["difference"] == pytest.approx(change.mean())
     assert row["difference_seeds"] == 2
+    crossed = evaluation.crossed_variance(np.array(list(FLAT.values())), PATIENTS)
+    assert row["crossed_low"] == crossed.low
+    assert row["variance_seed"] == crossed.seed
+    change = np.array(list(FLAT.values())) - np.array(list(DEEP.values()))
+    crossed = evaluation.crossed_variance(change, PATIENTS)
+    assert row["difference_crossed_high"] == crossed.high
+    assert row["difference_variance_patient"] == crossed.patient
+    change = change.mean(axis=0)
     assert find(rows, run="deep", attack="pgd")["difference"] is None
     low, high = np.quantile(resampled_means(change, PATIENTS), [0.025, 0.975])
     assert row["difference_low"] == pytest.approx(low, abs=0.01)
@@ -161,6 +167,7 @@ def test_no_variety_is_no_certainty(right):
     bound = evaluation.wilson_interval(0, 20)[1]
     row = find(rows, run="flat")
     assert (row["difference"], row["p_value"]) == (0, 1)
+    assert row["difference_crossed_low"] is row["crossed_low"] is None  # one seed
     assert (row["difference_low"], row["difference_high"]) == (-bound, bound)
 
 

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from configs import quickstart
-from experiments import settings
+from experiments import cohort, settings
 from experiments.evaluate import evaluate_run
+from experiments.looks import read_looks
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
 from wbad_jax import training
@@ -103,10 +104,62 @@ def check_results(workdir, arms, attacks):
             assert row["epsilon_celsius"] == pytest.approx(16 * row["epsilon"])
     assert meta["headline_epsilon_celsius"] == pytest.approx(0.125)
     assert set(meta["parameters_sha256"]) == set(arms)
+    assert meta["test_looks"] == len(read_looks(workdir)) == 1
+    check_comparisons(workdir, arms, rows)
     with (workdir / "results.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     runs = {line["run"] for line in read_metrics(workdir / "metrics.jsonl")}
     assert runs <= set(arms)
+
+
+def check_comparisons(workdir, arms, rows):
+    """All arms but the first, on clean images and under each worst case."""
+    comparisons = json.loads((workdir / "results.json").read_text())["comparisons"]
+    assert {(c["arm"], c["reference"]) for c in comparisons} == {
+        (arm, arms[0]) for arm in arms[1:]
+    }
+
+    def find(arm, condition):
+        names = "set", "protocol", "attack", "norm", "epsilon"
+        wanted = {**{name: condition[name] for name in names}, "arm": arm}
+        (row,) = (r for r in rows if all(r[k] == v for k, v in wanted.items()))
+        return row["accuracy"]
+
+    for found in comparisons:
+        difference = find(found["arm"], found) - find(arms[0], found)
+        assert found["difference"] == pytest.approx(difference)
+        assert found["test"] == "mcnemar"
+    assert sum(c["primary"] for c in comparisons) == (len(arms) > 1)
+
+
+def test_thresholds_come_from_clean_validation_images(trained):
+    config, workdir = trained
+    fold = cohort.make_folds(config, cohort.load(config))[0]
+    outcomes = {
+        (o.condition.arm, o.condition.set, o.condition.attack): o
+        for o in read_parquet(workdir / "predictions.parquet")
+        if o.condition.protocol != "graybox"
+    }
+    _, rows = read_results(workdir)
+    for arm in ("undefended", "wbad"):
+        validation = outcomes[arm, "validation", "none"]
+        assert validation.example_ids.tolist() == fold.validation.example_ids.tolist()
+        healthy = validation.logits[validation.labels == 0]
+        scores = np.sort(healthy[:, 1] - healthy[:, 0])
+        threshold = scores[int(np.ceil(0.9 * len(scores))) - 1]
+        attacked = outcomes[arm, "test", "fgsm"]
+        detected = attacked.logits[:, 1] - attacked.logits[:, 0] > threshold
+        (row,) = (
+            row
+            for row in rows
+            if (row["arm"], row["protocol"], row["attack"]) == (arm, "adaptive", "fgsm")
+        )
+        for name, label in (
+            ("sensitivity_at_90_specificity", 1),
+            ("specificity_there", 0),
+        ):
+            share = np.mean(detected[attacked.labels == label] == label)
+            assert row[name] == pytest.approx(share)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +222,7 @@ def test_evaluate_again_gives_the_same_and_takes_overrides(finished, data_dir):
         {k: v for k, v in r.items() if k not in drop} for r in rows
     ]
     assert again["parameters_sha256"] == meta["parameters_sha256"]
+    assert again["test_looks"] == 2
 
     config = load_config(workdir)
     config.evaluation.attacks = ("fgsm",)
@@ -199,6 +253,7 @@ def test_a_stopped_evaluation_goes_on(finished, monkeypatch):
         evaluate_run(config, workdir)
     most = 100
     evaluate_run(config, workdir)
+    assert len(read_looks(workdir)) == 2  # the training's, and this one in two parts
     arms = [f"test {arm} adaptive fgsm" for arm in ("undefended", "wbad")]
     assert made == ["test graybox fgsm", *arms]
     assert not (workdir / "outcomes").exists()
@@ -267,4 +322,10 @@ def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_pa
         f"fold{i}/{arm}" for i in range(2) for arm in ("undefended", "wbad")
     }
     outcomes = read_parquet(tmp_path / "predictions.parquet")
-    assert all(len(set(o.patient_ids)) == 16 for o in outcomes)
+    tested = [o for o in outcomes if o.condition.set == "test"]
+    assert all(len(set(o.patient_ids)) == 16 for o in tested)
+    # Each fold has its own threshold, from its own validation patients.
+    validated = [o for o in outcomes if o.condition.set == "validation"]
+    assert {o.condition.arm for o in validated} == {"undefended", "wbad"}
+    assert all(set(o.folds) == {0, 1} for o in [*tested, *validated])
+    assert clean["wbad"]["specificity_there"] is not None

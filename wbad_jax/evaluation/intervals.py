@@ -16,6 +16,7 @@ _LEVELS = (0.025, 0.975)
 _Z = float(stats.norm.ppf(_LEVELS[1]))
 
 
+@functools.lru_cache(maxsize=10_000)  # SciPy takes a millisecond, rows repeat
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of a proportion.
 

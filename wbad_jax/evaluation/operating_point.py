@@ -83,7 +83,7 @@ def evaluate_at(point: OperatingPoint, outcome: Outcome) -> AtSpecificity:
     if not ill.any():
         return AtSpecificity(specificity_there=specificity)
     low, high = _sensitivity_interval(
-        scores[ill], point.redrawn[:, folds[ill]], outcome.patient_ids[ill]
+        scores[ill], point.redrawn, folds[ill], outcome.patient_ids[ill]
     )
     return AtSpecificity(
         sensitivity_at_90_specificity=float(np.mean(detected[ill])),
@@ -105,12 +105,36 @@ def _thresholds(scores: np.ndarray, patient_ids: np.ndarray) -> np.ndarray:
     return scores[order][enough.argmax(axis=1)]
 
 
-def _sensitivity_interval(scores, thresholds, patient_ids) -> tuple[float, float]:
-    """With test patients drawn anew, each time at another threshold."""
+def _sensitivity_interval(
+    scores, thresholds, folds, patient_ids
+) -> tuple[float, float]:
+    """With test patients drawn anew, each time at another threshold of each fold."""
     names, patient = np.unique(patient_ids, return_inverse=True)
-    detected = scores > thresholds
-    if np.all(detected == detected[0, 0]):  # drawn anew, they are the same
-        return wilson_interval(len(names) if detected[0, 0] else 0, len(names))
-    times = patient_draws(len(names))[:, patient]
-    hits = np.einsum("dn,dn->d", times, detected.astype(np.float32))
-    return percentile_interval(hits / times.sum(axis=1))
+    shares = _shares(scores, thresholds, folds)
+    if shares.min() == shares.max() and shares[0] in (0, 1):
+        # Drawn anew, they are the same.
+        return wilson_interval(round(shares[0]) * len(names), len(names))
+    if len(names) == len(scores):
+        # Of patients drawn anew the number detected is binomial.
+        rng = np.random.default_rng(0)
+        return percentile_interval(rng.binomial(len(names), shares) / len(names))
+    draws, hits = patient_draws(len(names)), np.zeros(len(shares))
+    for fold in np.unique(folds):
+        rows = folds == fold
+        # Redrawn thresholds are few different ones.
+        values, which = np.unique(thresholds[:, fold], return_inverse=True)
+        for number, value in enumerate(values):
+            drawn, detected = which == number, scores[rows] > value
+            of_patient = np.bincount(patient[rows], detected, len(names))
+            hits[drawn] += draws[drawn] @ of_patient.astype(np.float32)
+    return percentile_interval(hits / (draws @ np.bincount(patient).astype(np.float32)))
+
+
+def _shares(scores, thresholds, folds) -> np.ndarray:
+    """Share of the scores above the thresholds of their fold, in each draw."""
+    above = np.zeros(len(thresholds))
+    for fold in np.unique(folds):
+        ordered = np.sort(scores[folds == fold])
+        below = np.searchsorted(ordered, thresholds[:, fold], side="right")
+        above += len(ordered) - below
+    return above / len(scores)
