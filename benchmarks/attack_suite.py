@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks.measure import describe_machine, refuse_unoptimised
 from experiments import cohort, settings
-from experiments.evaluate_arms import backward_modes
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import restore_arm
+from experiments.white_box import backward_modes
 from wbad_jax import attacks, devices, evaluation, models
 from wbad_jax.types import Params
 

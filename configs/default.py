@@ -153,6 +153,34 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.epsilon_multiples = (1.0,)
     config.evaluation.pgd = dict(num_steps=20, restarts=2)
     config.evaluation.cw = dict(num_searches=5, num_steps=50, learning_rate=1e-3)
+    # Attacks after these on what is still classified correctly: "", "short" or "full",
+    # see experiments/attack_suite.py. In each of these norms, in batches of this size;
+    # `max_examples` in a section below limits how many examples an attack gets.
+    config.evaluation.suite = ""
+    config.evaluation.suite_norms = ("linf", "l2")
+    config.evaluation.suite_batch_size = 128
+    # Radii of security curves, as multiples of the budget, beside those with all
+    # attacks: distances of one minimal-norm search (FAB), then APGD on what is left.
+    config.evaluation.curve_multiples = ()
+    config.evaluation.minimal_norm = dict(num_steps=50, restarts=2)
+    config.evaluation.twin = dict(fractions=(0.25, 0.75, 1.0, 1.5, 2.0))
+    config.evaluation.template = dict(fractions=(0.5, 1.0))
+    config.evaluation.signed_score = dict(num_steps=20)
+    config.evaluation.apgd = dict(num_steps=50, restarts=2)
+    config.evaluation.fab = dict(num_steps=50, restarts=2)
+    config.evaluation.fmn = dict(num_steps=100)
+    config.evaluation.subband = dict(num_steps=40)  # of the approximation
+    config.evaluation.details = dict(num_steps=40)
+    config.evaluation.square = dict(num_queries=1000)
+    config.evaluation.square_blocks = dict(num_queries=500)  # of approximation pixels
+    config.evaluation.coarse = dict(num_queries=600)
+    config.evaluation.noise = dict(num_samples=1000, max_examples=32)
+    # Steps of the APGD that climbs from the starts that these attacks prepare.
+    config.evaluation.threshold_estimator = dict(num_steps=30)
+    config.evaluation.threshold_crossing = dict(num_steps=30, rounds=20)
+    config.evaluation.warm_starts = dict(
+        num_steps=15, enlargement=2.0, corner_levels=(1,)
+    )
     # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
     config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
     # Other backward passes of the denoiser that adaptive attacks also follow.
@@ -160,6 +188,12 @@ def get_config(mode: str = "full") -> Config:
     # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)
+    # More of them, each a run of another seed on the same split: the undefended arm
+    # under their images is the control.
+    config.evaluation.surrogates = ()
+    # JSON of experiments.ceiling on the same cohort, for the bracket of what can be
+    # reached; it has to have the radii evaluated.
+    config.evaluation.bracket = placeholder(str)
     config.evaluation.baselines = False
     # Arm that the others are compared with; the first if empty.
     config.evaluation.reference_arm = ""
@@ -194,6 +228,27 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.pgd = dict(num_steps=2, restarts=1)
     config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
     config.evaluation.graybox_confidences = (1.0,)
+    config.evaluation.suite_batch_size = 8
+    for name, few in _SMOKE_SETTINGS.items():
+        config.evaluation[name].update(few)
+
+
+_SMOKE_SETTINGS: dict[str, dict[str, int]] = {
+    "signed_score": dict(num_steps=2),
+    "apgd": dict(num_steps=3, restarts=1),
+    "fab": dict(num_steps=2, restarts=1),
+    "minimal_norm": dict(num_steps=2, restarts=1),
+    "fmn": dict(num_steps=3),
+    "subband": dict(num_steps=2),
+    "details": dict(num_steps=2),
+    "square": dict(num_queries=5),
+    "square_blocks": dict(num_queries=5),
+    "coarse": dict(num_queries=5),
+    "noise": dict(num_samples=5, max_examples=4),
+    "threshold_estimator": dict(num_steps=2),
+    "threshold_crossing": dict(num_steps=2, rounds=2),
+    "warm_starts": dict(num_steps=2),
+}
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

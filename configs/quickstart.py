@@ -34,6 +34,7 @@ def get_config(mode: str = "full") -> Config:
     config.training.pgd.num_steps = 4
     config.training.cw.num_steps = 4
     config.evaluation.batch_size = 105
+    config.evaluation.suite_batch_size = 16
     config.evaluation.pgd.restarts = 1
     config.evaluation.graybox_confidences = (1.0,)
     if mode == "smoke":

@@ -1,8 +1,10 @@
 """From a config to its threat model and its attacks."""
 
 import dataclasses
+from typing import Any
 
 from configs.default import Config
+from experiments.attack_makers import make_attack
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import attacks
 from wbad_jax.attacks import Attack
@@ -57,16 +59,27 @@ def training_attacks(config: Config) -> dict[str, Attack]:
 
 
 def evaluation_attacks(config: Config) -> dict[str, Attack]:
-    """White-box attacks of the evaluation, by name.
+    """Attacks on all examples, by name, as they are on a network without denoiser.
 
     Raises:
         ConfigError: If `evaluation.attacks` names an unknown attack.
     """
     result = {}
     for name in config.evaluation.attacks:
-        settings = config.evaluation.get(name, {})
-        result[name] = naming(f"evaluation.{name}")(attacks.build, name, **settings)
+        if name in ("twin", "template"):
+            raise ConfigError(
+                f"evaluation.attacks may not name {name!r}, which knows the patients' "
+                "twins; set evaluation.suite."
+            )
+        settings, _ = settings_of(config, name)
+        result[name] = naming(f"evaluation.{name}")(make_attack, name, settings)
     return result
+
+
+def settings_of(config: Config, name: str) -> tuple[dict[str, Any], int | None]:
+    """Settings of an attack of the evaluation, and its most examples or None."""
+    settings = dict(config.evaluation.get(name, {}))
+    return settings, settings.pop("max_examples", None)
 
 
 def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
@@ -86,3 +99,9 @@ def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
         else:
             result[name] = [attack]
     return result
+
+
+def surrogate_workdirs(config: Config) -> tuple[str, ...]:
+    """Workdirs of the runs whose undefended arms make the graybox images."""
+    one = config.evaluation.surrogate
+    return (*((one,) if one else ()), *config.evaluation.surrogates)

@@ -188,11 +188,32 @@ def _balanced(dataset: Dataset, rows: np.ndarray, limit: int | None) -> np.ndarr
     return rows[np.isin(dataset.patient_ids[rows], patients[order[kept]])]
 
 
-def examples_of(dataset: Dataset) -> Examples:
-    """What the evaluation needs of a data set."""
+def examples_of(dataset: Dataset, everyone: Dataset | None = None) -> Examples:
+    """What the evaluation needs of a data set.
+
+    Args:
+        dataset: The examples.
+        everyone: A set with the twins of all of them, if there are twins.
+    """
     return Examples(
         images=dataset.images,
         labels=dataset.labels,
         example_ids=dataset.example_ids,
         patient_ids=dataset.patient_ids,
+        twins=None if everyone is None else _twins(dataset, everyone),
     )
+
+
+def _twins(dataset: Dataset, everyone: Dataset) -> np.ndarray | None:
+    """For each example, the same patient and frame in the other state; or None."""
+
+    def places(labels: np.ndarray, of: Dataset):
+        columns = (of.patient_ids, of.frames, labels)
+        return list(zip(*(column.tolist() for column in columns), strict=True))
+
+    there = places(everyone.labels, everyone)
+    row_of = {place: row for row, place in enumerate(there)}
+    wanted = places(1 - dataset.labels, dataset)
+    if len(row_of) < len(there) or not all(place in row_of for place in wanted):
+        return None
+    return everyone.images[[row_of[place] for place in wanted]]

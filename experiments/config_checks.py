@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from configs.default import Config
-from experiments.attack_settings import evaluation_attacks, training_attacks
+from experiments.attack_settings import (
+    evaluation_attacks,
+    surrogate_workdirs,
+    training_attacks,
+)
+from experiments.attack_suite import check_suite
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, training
@@ -62,8 +67,12 @@ RULES = {
     "training.weight_perturbation.start": _SHARE,
     "training.label_smoothing": _number("at least 0 and below 1", lambda x: 0 <= x < 1),
     "evaluation.batch_size": _COUNT,
+    "evaluation.suite_batch_size": _COUNT,
     "evaluation.epsilon_multiples": _all(
         "one or more positive numbers", lambda x: x > 0
+    ),
+    "evaluation.curve_multiples": Rule(
+        "positive numbers", lambda values: all(_is_number(v) and v > 0 for v in values)
     ),
     "evaluation.graybox_confidences": _all(
         "one or more numbers of at least 0", lambda x: x >= 0
@@ -101,6 +110,7 @@ def check_values(config: Config) -> None:
     _check_evaluation(config)
     training_attacks(config)
     evaluation_attacks(config)
+    check_suite(config)
 
 
 def _check_parts(config: Config) -> None:
@@ -137,8 +147,8 @@ def _check_evaluation(config: Config) -> None:
         )
     own = "undefended" in config.arms
     wanted = "graybox" in config.evaluation.protocols
-    if wanted and not own and not config.evaluation.surrogate:
+    if wanted and not own and not surrogate_workdirs(config):
         raise ConfigError(
             "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
-            "config.arms or the workdir of one in evaluation.surrogate."
+            "config.arms or the workdir of one in evaluation.surrogates."
         )

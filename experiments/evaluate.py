@@ -24,6 +24,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.evaluation_record import read_bracket
 from experiments.looks import record_look
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
@@ -51,6 +52,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
         with stop.at_once("Stopped while reading the data."):
             dataset = cohort.load(config)
             folds = cohort.make_folds(config, dataset)
+        read_bracket(config, folds)  # refused now, not after hours
         arms = settings.build_arms(config, dataset.images.shape[1:])
         trained, outcomes = [], []
         processes.on_first(lambda: record_look(config, workdir))

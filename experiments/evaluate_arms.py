@@ -3,26 +3,30 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
 from configs.default import Config
-from experiments import attack_settings, settings
+from experiments import attack_settings
 from experiments.cohort import Fold, examples_of
-from experiments.config_errors import ConfigError
 from experiments.evaluation_parts import Identity, Parts, identify
-from experiments.run_folder import load_config
+from experiments.graybox import (
+    Crafted,
+    Surrogate,
+    Trained,
+    craft,
+    load_surrogates,
+    write_records,
+)
 from experiments.settings import Arm
 from experiments.stopping import StopRequest
-from experiments.train_arm import restore_arm, stable_hash
-from wbad_jax import evaluation
+from experiments.train_arm import stable_hash
+from experiments.white_box import WhiteBox
+from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples, Outcome
 from wbad_jax.types import Params
-
-SURROGATE_ARM = "undefended"
-Trained = Mapping[str, tuple[Arm, Params]]
 
 
 def evaluate_fold(
@@ -53,34 +57,20 @@ def evaluate_fold(
     outcomes: list[Outcome] = []
     stop = stop or StopRequest()
     check = functools.partial(stop.check, "Stopped in the evaluation.")
-    surrogate = _surrogate(config, fold, trained, workdir)
+    surrogates = load_surrogates(config, fold, trained, workdir)
+    records = []
     sets = {"test": fold.test, "test_pairs": fold.test_pairs}
     for set_name in config.evaluation.sets:
-        examples = examples_of(sets[set_name])
+        examples = examples_of(sets[set_name], fold.test_pairs)
         kept = parts or Parts(None, config)
         run = _SetEvaluation(config, set_name, examples, fold, kept, check)
         outcomes += run.baselines() if set_name == "test" else []
-        crafted = run.craft(*surrogate) if surrogate else []
+        crafted = [made for surrogate in surrogates for made in run.craft(surrogate)]
+        records += [made.record for made in crafted]
         for arm, params in trained.values():
             outcomes += run.evaluate_arm(arm, params, crafted)
+    processes.on_first(lambda: write_records(records, workdir / fold.name))
     return outcomes
-
-
-def _surrogate(config, fold: Fold, trained: Trained, workdir: pathlib.Path):
-    """Classifier on which graybox images are made; None where no protocol asks."""
-    if "graybox" not in config.evaluation.protocols:
-        return None
-    other = config.evaluation.surrogate
-    if not other or pathlib.Path(other).resolve() == workdir.resolve():
-        return trained[SURROGATE_ARM]
-    their_config = load_config(pathlib.Path(other))
-    image_shape = fold.test.images.shape[1:]
-    arms = {arm.name: arm for arm in settings.build_arms(their_config, image_shape)}
-    if SURROGATE_ARM not in arms:
-        raise ConfigError(f"{other} has no arm {SURROGATE_ARM!r}.")
-    arm = arms[SURROGATE_ARM]
-    run = fold.run_name(arm.name)
-    return arm, restore_arm(arm, workdir=pathlib.Path(other), run=run, earlier={})
 
 
 class _SetEvaluation:
@@ -113,35 +103,21 @@ class _SetEvaluation:
             for feature, logits in self._fold.baselines.items()
         ]
 
-    def craft(self, arm: Arm, params: Params) -> list[tuple[Condition, Attacked]]:
-        """Adversarial images of the surrogate, for all attacks and epsilons."""
-        evaluator = self._evaluator(arm.evaluated.logits_fn)
-        self._surrogate = identify(arm, params, self._examples)
-        crafted = []
-        for name, variants in attack_settings.graybox_attacks(self._config).items():
-            for norm, epsilon in self._budgets(variants[0].norm):
-                condition = self._condition("", "graybox", name, norm, epsilon)
-                make = functools.partial(
-                    self._craft, evaluator, variants, params, condition
-                )
-                attacked = self._parts.attacked(
-                    dataclasses.asdict(condition), self._surrogate, make
-                )
-                crafted.append((condition, attacked))
-        return crafted
-
-    def _craft(self, evaluator, variants, params, condition) -> Attacked:
-        """Of several attacks, such as confidences, the most harmful images."""
-        runs = [
-            self._attack(evaluator, attack, params, condition) for attack in variants
+    def craft(self, surrogate: Surrogate) -> list[Crafted]:
+        """Adversarial images of a surrogate, for all attacks and epsilons."""
+        attacks = attack_settings.graybox_attacks(self._config).items()
+        conditions = [
+            (self._condition("", "graybox", name, norm, epsilon), variants)
+            for name, variants in attacks
+            for norm, epsilon in self._budgets(variants[0].norm)
         ]
-        return _most_confident(runs, self._examples.labels)
+        evaluator = self._evaluator(surrogate.arm.evaluated.logits_fn)
+        return craft(
+            surrogate, self._examples, conditions, evaluator, self._parts, self._key
+        )
 
     def evaluate_arm(self, arm: Arm, params: Params, crafted) -> Iterator[Outcome]:
-        evaluator = self._evaluator(
-            arm.evaluated.logits_fn,
-            surrogates_of=backward_modes(arm, self._config.evaluation.backward_modes),
-        )
+        evaluator = self._evaluator(arm.evaluated.logits_fn)
         own = identify(arm, params, self._examples)
 
         def kept(condition: Condition, make, identity: Identity) -> Outcome:
@@ -149,23 +125,24 @@ class _SetEvaluation:
                 condition, identity, lambda: self._outcome(condition, *make())
             )
 
-        clean = self._condition(arm.name, "clean", "none", None, None)
-        yield kept(clean, lambda: (evaluator.logits(params, self._examples),), own)
+        condition = self._condition(arm.name, "clean", "none", None, None)
+        clean = kept(
+            condition, lambda: (evaluator.logits(params, self._examples),), own
+        )
+        yield clean
         if self._set == "test":
-            yield self._validate(evaluator, params, clean)
-        for made, attacked in crafted:
-            condition = dataclasses.replace(made, arm=arm.name)
-            make = functools.partial(self._transfer, evaluator, params, attacked)
-            yield kept(condition, make, {**own, "surrogate": self._surrogate})
-        if "adaptive" not in self._config.evaluation.protocols:
-            return
-        for name, attack in attack_settings.evaluation_attacks(self._config).items():
-            for norm, epsilon in self._budgets(attack.norm):
-                condition = self._condition(arm.name, "adaptive", name, norm, epsilon)
-                make = functools.partial(
-                    self._adapt, evaluator, attack, params, condition
-                )
-                yield kept(condition, make, own)
+            yield self._validate(evaluator, params, condition)
+        for made in crafted:
+            condition = dataclasses.replace(made.condition, arm=arm.name)
+            make = functools.partial(self._transfer, evaluator, params, made.images)
+            yield kept(condition, make, {**own, "surrogate": made.identity})
+        if "adaptive" in self._config.evaluation.protocols:
+            white_box = WhiteBox(
+                self._config, arm, params, self._examples, self._parts, self._key,
+                self._evaluator,
+            )  # fmt: skip
+            for norm in ("linf", "l2"):
+                yield from white_box.attack(clean, norm, self._fold.budgets[norm])
 
     def _validate(self, evaluator, params, clean: Condition) -> Outcome:
         """Clean validation images, on which decision thresholds are chosen."""
@@ -177,17 +154,6 @@ class _SetEvaluation:
     def _transfer(self, evaluator, params, attacked: Attacked):
         logits = evaluator.logits(params, self._examples, attacked.images)
         return logits, attacked
-
-    def _adapt(self, evaluator, attack, params, condition: Condition):
-        attacked = self._attack(evaluator, attack, params, condition)
-        return attacked.logits, attacked
-
-    def _attack(self, evaluator, attack, params, condition: Condition) -> Attacked:
-        told = (condition.set, condition.arm, condition.protocol, condition.attack)
-        return evaluator.attack(
-            attack, params, self._examples, self._key, condition.epsilon,
-            description=" ".join(filter(None, told)),
-        )  # fmt: skip
 
     def _budgets(self, norm: str) -> list[tuple[str, float]]:
         multiples = self._config.evaluation.epsilon_multiples
@@ -212,35 +178,3 @@ class _SetEvaluation:
             distance=attacked.distance if attacked else np.zeros(len(logits)),
             seconds=attacked.seconds if attacked else 0.0,
         )
-
-
-def backward_modes(arm: Arm, modes):
-    """Classifiers of the same parameters with other backward passes.
-
-    Args:
-        arm: Of which; without a denoiser there are none.
-        modes: Backward modes of the denoiser.
-
-    Returns:
-        From names to the maps from parameters to logits functions.
-    """
-    if arm.evaluated.denoiser is None:
-        return {}
-
-    def with_mode(mode):
-        return lambda params: arm.evaluated.logits_fn(params, backward=mode)
-
-    return {mode: with_mode(mode) for mode in modes}
-
-
-def _most_confident(runs: list[Attacked], labels: np.ndarray) -> Attacked:
-    """Per example, the run whose image the surrogate gets wrong by most."""
-    rows = np.arange(len(labels))
-    margins = [evaluation.margins(run.logits, labels) for run in runs]
-    best = np.argmin(np.stack(margins), axis=0)
-    return Attacked(
-        images=np.stack([run.images for run in runs])[best, rows],
-        logits=np.stack([run.logits for run in runs])[best, rows],
-        distance=np.stack([run.distance for run in runs])[best, rows],
-        seconds=sum(run.seconds for run in runs),
-    )

@@ -59,6 +59,31 @@ class Parts:
         (outcome,) = evaluation.read_parquet(path)
         return outcome
 
+    def batch(
+        self,
+        condition: Condition,
+        identity: Identity,
+        index: int,
+        make: Callable[[], tuple[np.ndarray, ...]],
+    ) -> tuple[np.ndarray, ...]:
+        """Arrays of one batch of an attack, until its outcome is kept.
+
+        Args:
+            condition: Of the attack.
+            identity: As in `outcome`.
+            index: Number of the batch.
+            make: Called if there is no file of them.
+        """
+        if self._folder is None:
+            return make()
+        whole = self._path(dataclasses.asdict(condition), identity, "parquet")
+        path = _batch_path(whole, str(index))
+        if not processes.as_first(path.exists()):
+            arrays = {f"{place:02}": array for place, array in enumerate(make())}
+            processes.on_first(lambda: _write_arrays(arrays, path))
+        with np.load(path) as file:
+            return tuple(file[name] for name in sorted(file.files))
+
     def attacked(
         self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
     ) -> Attacked:
@@ -95,9 +120,15 @@ class Parts:
         return self._folder / f"{stem}-{digest}.{suffix}"
 
 
+def _batch_path(outcome: pathlib.Path, index: str) -> pathlib.Path:
+    return outcome.with_name(f"{outcome.stem}-batch{index}.npz")
+
+
 def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
     """What the logits of a classifier on a set depend on."""
     images = hashlib.sha256(np.ascontiguousarray(examples.images).tobytes())
+    if examples.twins is not None:
+        images.update(np.ascontiguousarray(examples.twins).tobytes())
     return {
         "classifier": repr(arm.classifier),
         "parameters": parameters_sha256(params),
@@ -109,6 +140,8 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
 def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     evaluation.write_parquet([outcome], path)
+    for batch in path.parent.glob(_batch_path(path, "*").name):
+        batch.unlink()
 
 
 def _write_arrays(arrays: Mapping[str, Any], path: pathlib.Path) -> None:

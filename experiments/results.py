@@ -5,7 +5,8 @@ from typing import Any
 
 from configs.default import Config
 from experiments.cohort import Fold
-from experiments.evaluate_arms import SURROGATE_ARM, Trained
+from experiments.evaluation_record import evaluation_meta, read_bracket
+from experiments.graybox import Trained
 from experiments.looks import read_looks
 from experiments.pair_ceilings import pair_bound_violations, pair_ceilings
 from experiments.run_folder import provenance
@@ -42,12 +43,14 @@ def summarise(
     rows = evaluation.make_rows(pooled, window, pair_ceilings(folds, pooled))
     violations = pair_bound_violations(rows)
     meta = _meta(config, folds, trained)
+    meta |= evaluation_meta(config, folds, trained, workdir)
     meta |= {
         "test_looks": len(read_looks(workdir)),
         "pair_bound_violations": violations,
     }
     comparisons = _comparisons(config, pooled, meta)
-    evaluation.write_results(workdir, meta, rows, comparisons)
+    bracket = read_bracket(config, folds)
+    evaluation.write_results(workdir, meta, rows, comparisons, bracket)
     print(evaluation.format_table(rows))
     for found in violations:
         accuracy, ceiling = (100 * found[name] for name in ("accuracy", "ceiling"))
@@ -114,8 +117,6 @@ def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
             "training": config.training.compute_dtype,
             "evaluation": evaluation_dtype(config),
         },
-        "surrogate": config.evaluation.surrogate
-        or f"arm {SURROGATE_ARM!r} of this run",
         "not_a_diagnostic_device": True,
         **provenance(config),
     }

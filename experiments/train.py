@@ -20,8 +20,10 @@ from experiments import cohort, settings
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
-from experiments.evaluate_arms import Trained, evaluate_fold
+from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.evaluation_record import read_bracket
+from experiments.graybox import Trained
 from experiments.looks import record_look
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
@@ -59,6 +61,7 @@ def train_and_evaluate(
         with stop.at_once("Stopped while preparing the data."):
             dataset = cohort.load(config)
             folds = cohort.make_folds(config, dataset)
+        read_bracket(config, folds)  # refused now, not after hours
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.augmentation(config, dataset.window)
         training_mesh(config)

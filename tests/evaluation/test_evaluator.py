@@ -195,3 +195,105 @@ def test_draws_follow_the_example_and_not_its_batch(examples, key):
         for size in (2, 5)
     ]
     np.testing.assert_allclose(images[0], images[1], atol=1e-6)
+
+
+@pytest.mark.fast
+def test_some_examples_alone_get_what_they_get_among_all(examples, key):
+    """Attacks see the same scale of logits, and each example its own draws."""
+    attack = attacks.PGD(num_steps=2, start="random")
+    params, rows = draw_params(), np.array([5, 1, 6])
+    evaluator = evaluation.Evaluator(logits_fn_of, batch_size=2)
+    all_of_them = evaluator.attack(attack, params, examples, key, EPSILON)
+    some = evaluator.attack(attack, params, examples, key, EPSILON, rows=rows)
+    for field in ("images", "logits", "distance"):
+        np.testing.assert_array_equal(
+            getattr(some, field), getattr(all_of_them, field)[rows]
+        )
+
+
+@pytest.mark.fast
+def test_batches_found_again_are_not_computed(examples, key):
+    attack, params, made = attacks.FGSM(), draw_params(), {}
+
+    def recall(index, make):
+        return (
+            made.setdefault(index, None) or made.update({index: make()}) or made[index]
+        )
+
+    run = evaluation.Evaluator(logits_fn_of, batch_size=3).attack
+    first = run(attack, params, examples, key, EPSILON, recall=recall)
+    assert list(made) == [0, 1, 2]
+    logits, seconds = made[1][1] + 1, made[1][-1]
+    made[1] = (made[1][0], logits, made[1][2], seconds + 100)
+    again = run(attack, params, examples, key, EPSILON, recall=recall)
+    np.testing.assert_array_equal(again.logits[3:6], first.logits[3:6] + 1)
+    np.testing.assert_array_equal(again.logits[:3], first.logits[:3])
+    assert again.seconds == pytest.approx(first.seconds + 100)
+
+
+@pytest.mark.fast
+def test_each_example_is_attacked_with_its_own_data(examples, key):
+    """Towards its own twin, also in a batch of some of them, and in padding."""
+    twins = examples.images[::-1].copy()
+    evaluator = evaluation.Evaluator(logits_fn_of, batch_size=4)
+    attack = attacks.TwinAttack(norm="l2", fractions=(1.0,))
+    rows = np.array([6, 0, 2])
+    found = evaluator.attack(
+        attack, draw_params(), examples, key, 100.0, rows=rows, data={"twins": twins}
+    )
+    for image, row in zip(found.images, rows, strict=True):
+        towards = [
+            np.abs(
+                image - examples.images[row] - share * (twins - examples.images)[row]
+            )
+            for share in (0, 0.5, 1)
+        ]
+        assert min(np.max(difference) for difference in towards) < 1e-5
+    assert np.max(found.distance) > 0.1
+
+
+@pytest.mark.fast
+def test_attacks_that_need_parameters_get_them(examples, key):
+    """Other parameters of the same program."""
+
+    class Moved:
+        def __init__(self, params):
+            self.size = params["first"][0, 0]
+
+        def __call__(self, logits_fn, key, images, labels, *, epsilon, surrogates=None):
+            return attacks.finish(
+                logits_fn, images, images + self.size, labels, norm="linf",
+                epsilon=epsilon, bounds=(-9.0, 9.0),
+            )  # fmt: skip
+
+    evaluator = evaluation.Evaluator(logits_fn_of, batch_size=4)
+    attack = evaluation.AttackOfParameters(Moved, "linf")
+    for seed in (0, 1):
+        params = draw_params(seed)
+        found = evaluator.attack(attack, params, examples, key, 5.0)
+        size = float(params["first"][0, 0])
+        np.testing.assert_allclose(found.images - examples.images, size, atol=1e-6)
+
+
+@pytest.mark.fast
+def test_only_the_surrogates_named_are_followed(examples, key):
+    def hidden(params):
+        logits_fn = logits_fn_of(params)
+        return lambda x: jax.lax.stop_gradient(logits_fn(x))
+
+    def never(params):
+        raise AssertionError("followed")
+
+    evaluator = evaluation.Evaluator(
+        hidden, batch_size=4, surrogates_of={"open": logits_fn_of, "other": never}
+    )
+    attack, params = attacks.PGD(num_steps=5), draw_params()
+    moved = {
+        names: evaluator.attack(
+            attack, params, examples, key, EPSILON, surrogates=names
+        ).distance.max()
+        for names in ((), ("open",))
+    }
+    assert moved[("open",)] > EPSILON / 2
+    with pytest.raises(AssertionError, match="followed"):
+        evaluator.attack(attack, params, examples, key, EPSILON)

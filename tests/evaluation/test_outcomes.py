@@ -161,8 +161,8 @@ def test_parquet_columns(tmp_path):
     table = pq.read_table(path)
     wanted = {
         "arm", "set", "protocol", "attack", "norm", "epsilon", "seed", "example_id",
-        "patient_id", "label", "predicted", "logits", "distance", "seconds",
-        "fold",
+        "patient_id", "label", "predicted", "logits", "distance", "seconds", "fold",
+        "attacked", "surrogate",
     }  # fmt: skip
     assert set(table.column_names) == wanted
     assert table.column("predicted").to_pylist() == [1, 0]

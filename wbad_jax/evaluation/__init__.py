@@ -14,6 +14,7 @@ from wbad_jax.evaluation.comparisons import (
     paired_interval,
     sign_flip,
 )
+from wbad_jax.evaluation.explain import explain
 from wbad_jax.evaluation.intervals import (
     auc_with_interval,
     bootstrap_interval,
@@ -21,6 +22,7 @@ from wbad_jax.evaluation.intervals import (
     sums_by_patient,
     wilson_interval,
 )
+from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
 from wbad_jax.evaluation.metrics import Metrics, classification_metrics, margins
 from wbad_jax.evaluation.observer import (
     InformedObserver,
@@ -38,13 +40,20 @@ from wbad_jax.evaluation.outcomes import (
     Condition,
     Outcome,
     by_patient,
+    carry_over,
     pool,
     read_parquet,
+    within,
     worst_case,
     write_parquet,
 )
 from wbad_jax.evaluation.report import add_worst_cases, format_table, write_results
-from wbad_jax.evaluation.robustness import Attacked, Evaluator, Examples
+from wbad_jax.evaluation.robustness import (
+    Attacked,
+    AttackOfParameters,
+    Evaluator,
+    Examples,
+)
 from wbad_jax.evaluation.rows import VALIDATION, Row, make_row, make_rows
 from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
 from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
@@ -56,10 +65,13 @@ from wbad_jax.evaluation.variance import (
 )
 
 __all__ = [
+    "VALIDATION",
     "AtSpecificity",
+    "AttackOfParameters",
     "Attacked",
     "CohortVariance",
     "Condition",
+    "CorrectMatrix",
     "CrossedVariance",
     "Evaluator",
     "Examples",
@@ -74,15 +86,17 @@ __all__ = [
     "auc_with_interval",
     "bootstrap_interval",
     "by_patient",
-    "VALIDATION",
+    "carry_over",
     "certified_accuracy",
     "choose_operating_point",
     "classification_metrics",
     "cohort_variance",
     "compare",
     "compare_arms",
+    "correct_matrix",
     "crossed_variance",
     "evaluate_at",
+    "explain",
     "fit_scanning_observers",
     "format_table",
     "holm",
@@ -103,6 +117,7 @@ __all__ = [
     "sign_flip",
     "sums_by_patient",
     "wilson_interval",
+    "within",
     "worst_case",
     "write_parquet",
     "write_results",

@@ -28,6 +28,7 @@ class Condition:
         norm: "linf", "l2", or None for clean.
         epsilon: Radius in pixel units, or None for clean.
         seed: Seed of the run.
+        surrogate: Where graybox perturbations were made; None for other protocols.
     """
 
     arm: str
@@ -37,6 +38,7 @@ class Condition:
     norm: str | None
     epsilon: float | None
     seed: int
+    surrogate: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class Outcome:
         logits: `[n, classes]`.
         distance: `[n]`, norm of the perturbation in pixel units; 0 for clean.
         seconds: Wall time spent.
+        attacked: `[n]`, whether the attack was run on the example; all if None. Where
+            it was not, logits and distance are those of an attack before it.
         folds: `[n]` integers, whose classifier of a cross-validation it was; None where
             there is one. See `pool`.
     """
@@ -62,6 +66,17 @@ class Outcome:
     logits: np.ndarray
     distance: np.ndarray
     seconds: float
+    attacked: np.ndarray = dataclasses.field(default=None)  # pyright: ignore
+
+    def __post_init__(self):
+        if self.attacked is None:
+            object.__setattr__(self, "attacked", np.ones(len(self.labels), bool))
+
+    @property
+    def evaluated_on(self) -> int:
+        """Number of examples that the attack was run on."""
+        return int(self.attacked.sum())
+
     folds: np.ndarray | None = None
 
     @property
@@ -103,6 +118,59 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
         logits=np.stack([o.logits for o in outcomes])[worst, rows],
         distance=np.stack([o.distance for o in outcomes])[worst, rows],
         seconds=sum(o.seconds for o in outcomes),
+        attacked=np.any([o.attacked for o in outcomes], axis=0),
+    )
+
+
+def carry_over(
+    before: Outcome,
+    condition: Condition,
+    rows: np.ndarray,
+    *,
+    logits: np.ndarray,
+    distance: np.ndarray,
+    seconds: float,
+) -> Outcome:
+    """The outcome of an attack on some examples; the others keep what they had.
+
+    Args:
+        before: Worst case of all attacks before, on all examples.
+        condition: Of the new attack.
+        rows: Positions of the `k` examples that it was run on.
+        logits: Theirs, `[k, classes]`.
+        distance: Theirs, `[k]`.
+        seconds: Wall time of the attack.
+
+    Returns:
+        An outcome of all examples, of which the `rows` are marked as attacked.
+    """
+    merged = {"logits": before.logits.copy(), "distance": before.distance.copy()}
+    merged["logits"][rows], merged["distance"][rows] = logits, distance
+    attacked = np.zeros(len(before.labels), bool)
+    attacked[rows] = True
+    return dataclasses.replace(
+        before, condition=condition, seconds=seconds, attacked=attacked, **merged
+    )
+
+
+def within(found: Outcome, clean: Outcome, epsilon: float) -> Outcome:
+    """What a minimal-norm attack has broken within a radius.
+
+    Args:
+        found: Of the attack, its radius at least `epsilon`.
+        clean: Of the images as they are, which stay where nothing closer was found.
+        epsilon: In the norm of the attack.
+    """
+    # The tolerance of an attack's promise to stay in the ball.
+    broken = ~found.correct & (found.distance <= epsilon * (1 + 1e-6))
+    whole = epsilon == found.condition.epsilon
+    return dataclasses.replace(
+        found,
+        condition=dataclasses.replace(found.condition, epsilon=epsilon),
+        logits=np.where(broken[:, None], found.logits, clean.logits),
+        distance=np.where(broken, found.distance, 0).astype(np.float32),
+        # One search serves all radii; its time counts once.
+        seconds=found.seconds if whole else 0.0,
     )
 
 
@@ -131,6 +199,7 @@ def by_patient(outcome: Outcome) -> Outcome:
         labels=names[:, 1].astype(outcome.labels.dtype),
         logits=mean(outcome.logits),
         distance=mean(outcome.distance),
+        attacked=mean(outcome.attacked) > 0,
         folds=None if outcome.folds is None else outcome.folds[first],
     )
 
@@ -153,6 +222,7 @@ def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
             logits=np.concatenate([o.logits for o in group]),
             distance=np.concatenate([o.distance for o in group]),
             seconds=sum(o.seconds for o in group),
+            attacked=np.concatenate([o.attacked for o in group]),
             folds=_number(group) if len(group) > 1 else None,
         )
         for group in groups.values()
@@ -176,7 +246,8 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     """Read what `write_parquet` wrote, order of examples kept."""
     table = pq.read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    columns.setdefault("fold", [None] * len(table))
+    for name in ("fold", "surrogate"):  # which older files lack
+        columns.setdefault(name, [None] * len(table))
     names = [field.name for field in dataclasses.fields(Condition)]
     groups: dict[tuple, list[int]] = {}
     for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
@@ -194,6 +265,7 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
             logits=take("logits", rows, np.float32),
             distance=take("distance", rows, np.float32),
             seconds=columns["seconds"][rows[0]],
+            attacked=take("attacked", rows, bool) if "attacked" in columns else None,
             folds=None
             if columns["fold"][rows[0]] is None
             else take("fold", rows, np.int32),
@@ -226,6 +298,7 @@ def _to_table(outcome: Outcome) -> pa.Table:
             "predicted": pa.array(predicted, pa.int32()),
             "logits": pa.array(outcome.logits.tolist(), pa.list_(pa.float32())),
             "distance": pa.array(outcome.distance, pa.float32()),
+            "attacked": pa.array(outcome.attacked, pa.bool_()),
             "fold": pa.array([None] * n if no_folds else outcome.folds, pa.int32()),
         }
     )

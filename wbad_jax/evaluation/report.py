@@ -39,6 +39,7 @@ def write_results(
     meta: dict[str, Any],
     rows: Iterable[Row],
     comparisons: Sequence[dict[str, Any]] | None = None,
+    bracket: Sequence[dict[str, Any]] | None = None,
 ) -> None:
     """Write `results.json` and `results.csv`, each atomically.
 
@@ -47,11 +48,13 @@ def write_results(
         meta: Facts of the run.
         rows: Of both files.
         comparisons: Of arms, see `compare_arms`; left out of `results.json` if None.
+        bracket: What classifiers can reach, by norm and radius; likewise.
     """
     rows = list(rows)
     content = {"meta": meta, "rows": rows}
-    if comparisons is not None:
-        content["comparisons"] = list(comparisons)
+    for name, records in (("comparisons", comparisons), ("bracket", bracket)):
+        if records is not None:
+            content[name] = list(records)
     text = json.dumps(content, indent=1, allow_nan=False)
     _replace(workdir / "results.json", text + "\n")
     temporary = workdir / "results.csv.tmp"

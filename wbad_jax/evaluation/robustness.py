@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -32,12 +32,15 @@ class Examples:
         labels: `[n]`, int32.
         example_ids: `[n]` strings.
         patient_ids: `[n]` integers.
+        twins: The same patients in the other state, same shape as `images`; None where
+            they are not known.
     """
 
     images: np.ndarray
     labels: np.ndarray
     example_ids: np.ndarray
     patient_ids: np.ndarray
+    twins: np.ndarray | None = None
 
     def batches(self, size: int, images: np.ndarray | None = None):
         """Yield `Batch`es of one shape, in host memory; the last is padded.
@@ -49,29 +52,27 @@ class Examples:
             images: Images to put in place of `self.images`.
         """
         images = self.images if images is None else images
-        for rows, weights in self._rows(size):
+        for rows, weights in _batches_of(np.arange(len(self.labels)), size):
             yield Batch._make((images[rows], self.labels[rows], weights))
 
-    def keys(self, key: Key, size: int):
-        """Yield, for each batch, one key an example: `fold_in(key, hash of its id)`.
+    def keys(self, key: Key) -> Key:
+        """One key an example, `[n]`: `fold_in(key, hash of its id)`.
 
         The draws of an example then depend neither on its neighbours nor on the size
         of the batch, and are the same for every classifier.
         """
         hashes = [zlib.crc32(str(name).encode()) for name in self.example_ids]
-        keys = jax.vmap(functools.partial(jax.random.fold_in, key))(
+        return jax.vmap(functools.partial(jax.random.fold_in, key))(
             jnp.asarray(hashes, jnp.uint32)
         )
-        for rows, _ in self._rows(size):
-            yield keys[rows]
 
-    def _rows(self, size: int):
-        """Yield the rows of each batch and their weights, 0 for padding."""
-        n = len(self.labels)
-        for start in range(0, n, size):
-            rows = np.arange(start, start + size)
-            # Wrapped around: padding takes part in no result, but must be valid input.
-            yield rows % n, (rows < n).astype(np.float32)
+
+def _batches_of(rows: np.ndarray, size: int):
+    """Yield the rows of each batch and their weights, 0 for padding."""
+    for start in range(0, len(rows), size):
+        places = np.arange(start, start + size)
+        # Wrapped around: padding takes part in no result, but must be valid input.
+        yield rows[places % len(rows)], (places < len(rows)).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,28 @@ class Attacked:
     logits: np.ndarray
     distance: np.ndarray
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackOfParameters:
+    """An attack that needs the classifier's parameters, such as learned thresholds.
+
+    Attributes:
+        make: From parameters to the attack.
+        norm: Of the attack.
+    """
+
+    make: Callable[[Params], Attack]
+    norm: str
+
+
+# From the number of a batch and what computes its results to the results.
+Recall = Callable[[int, Callable[[], tuple[np.ndarray, ...]]], tuple[np.ndarray, ...]]
+
+
+def _compute(index: int, make: Callable[[], tuple[np.ndarray, ...]]):
+    del index
+    return make()
 
 
 class Evaluator:
@@ -127,7 +150,7 @@ class Evaluator:
         self._forward = jax.jit(
             lambda params, images: self._logits_fn_of(params)(images)
         )
-        self._attack_steps: dict[Attack, Callable] = {}
+        self._attack_steps: dict[tuple, Callable] = {}
 
     def logits(
         self, params: Params, examples: Examples, images: np.ndarray | None = None
@@ -143,15 +166,19 @@ class Evaluator:
 
     def attack(
         self,
-        attack: Attack,
+        attack: Attack | AttackOfParameters,
         params: Params,
         examples: Examples,
         key: Key,
         epsilon: float,
         *,
+        rows: np.ndarray | None = None,
+        data: Mapping[str, np.ndarray] | None = None,
+        surrogates: Sequence[str] | None = None,
+        recall: Recall = _compute,
         description: str = "attack",
     ) -> Attacked:
-        """Attack all examples.
+        """Attack all examples, or some.
 
         Random draws follow from `key` and the example's id alone, see `Examples.keys`.
 
@@ -161,53 +188,73 @@ class Evaluator:
             examples: The set.
             key: Base key.
             epsilon: Radius in pixel units, in the attack's norm.
+            rows: Positions of the examples to attack, at least one; all if None. They
+                are packed into batches of the one shape.
+            data: What else the attack is called with, `[n, ...]` each: "twins", say.
+            surrogates: Names of those whose gradients it follows; all if None.
+            recall: Called for each batch; may return what an earlier call has computed.
             description: Label of the progress bar.
+
+        Returns:
+            What became of `rows`, in that order.
         """
-        step = self._attack_steps.setdefault(attack, self._make_step(attack))
+        rows = np.arange(len(examples.labels)) if rows is None else rows
+        data = dict(data or {})
+        names = tuple(self._surrogates_of if surrogates is None else surrogates)
+        step = self._step(attack, names)
         scale = self._margin_scale(params, examples)
         params = devices.replicate(params, self._mesh)
-        start = time.perf_counter()
+        keys = examples.keys(key)
+        batches = list(_batches_of(rows, self._batch_size))
+        bar = tqdm(enumerate(batches), total=len(batches), desc=description,
+                   leave=False, disable=not processes.is_first())  # fmt: skip
+
+        def compute(chosen: np.ndarray, weights: np.ndarray):
+            start = time.perf_counter()
+            batch = Batch._make(
+                (examples.images[chosen], examples.labels[chosen], weights)
+            )
+            more = {name: values[chosen] for name, values in data.items()}
+            inputs = devices.split((batch, keys[chosen], more), self._mesh)
+            outputs = devices.gather(step(params, *inputs, epsilon, scale))
+            return (*outputs, np.float64(time.perf_counter() - start))
+
         results = []
-        count = -(-len(examples.labels) // self._batch_size)
-        size = self._batch_size
-        pairs = zip(examples.batches(size), examples.keys(key, size), strict=True)
-        bar = tqdm(pairs, total=count, desc=description, leave=False,
-                   disable=not processes.is_first())  # fmt: skip
-        for batch, keys in bar:
+        for index, (chosen, weights) in bar:
             self._before_batch()
-            batch, keys = devices.split((batch, keys), self._mesh)
-            outputs = step(params, batch, keys, epsilon, scale)
-            results.append(devices.gather(outputs))
-        n = len(examples.labels)
-        images, logits, distance = (
-            np.concatenate(parts)[:n] for parts in zip(*results, strict=True)
-        )
-        seconds = time.perf_counter() - start
+            results.append(recall(index, functools.partial(compute, chosen, weights)))
+        *parts, seconds = zip(*results, strict=True)
+        images, logits, distance = (np.concatenate(p)[: len(rows)] for p in parts)
         return Attacked(
-            images=images, logits=logits, distance=distance, seconds=seconds
+            images=images, logits=logits, distance=distance, seconds=float(sum(seconds))
         )
 
-    def _make_step(self, attack: Attack):
-        def step(params: Params, batch: Batch, keys: Key, epsilon, scale):
+    def _step(self, attack: Attack | AttackOfParameters, surrogates: tuple[str, ...]):
+        """The compiled program of one attack, which follows some surrogates."""
+
+        def step(params: Params, batch: Batch, keys: Key, data, epsilon, scale):
             def scaled(logits_fn: LogitsFn) -> LogitsFn:
                 return lambda images: logits_fn(images) / scale
 
             logits_fn = scaled(self._logits_fn_of(params))
-            surrogates = {
-                name: scaled(of(params)) for name, of in self._surrogates_of.items()
+            models = {
+                name: scaled(self._surrogates_of[name](params)) for name in surrogates
             }
-            result = attack(
+            bound = isinstance(attack, AttackOfParameters)
+            call = attack.make(params) if bound else attack
+            result = call(
                 logits_fn,
                 keys,
                 batch.images,
                 batch.labels,
                 epsilon=epsilon,
-                surrogates=surrogates or None,
+                surrogates=models or None,
+                **data,
             )
             logits = logits_fn(result.adversarial) * scale
             return result.adversarial, logits, result.distance
 
-        return jax.jit(step)
+        return self._attack_steps.setdefault((attack, surrogates), jax.jit(step))
 
     def _margin_scale(self, params: Params, examples: Examples) -> float:
         """Median distance of the two largest logits.

@@ -27,6 +27,7 @@ COLUMNS: tuple[str, ...] = (
     "epsilon_celsius",
     "unit",
     "n",
+    "evaluated_on",
     "accuracy",
     "ci_low",
     "ci_high",
@@ -55,6 +56,7 @@ COLUMNS: tuple[str, ...] = (
     "false_alarm",
     "distance_10",
     "distance_90",
+    "surrogate",
 )
 
 VALIDATION = "validation"  # set whose clean outcomes give thresholds, and no rows
@@ -144,6 +146,7 @@ def _make_row(
         **_direction(outcome, known.clean.get((condition["arm"], condition["set"]))),
         "epsilon_celsius": epsilon and epsilon * (window[1] - window[0]),
         "unit": unit or ("patient" if one_each else "image"),
+        "evaluated_on": outcome.evaluated_on,
         "ceiling": ceiling,
         "seconds": outcome.seconds,
     }

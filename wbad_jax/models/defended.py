@@ -259,3 +259,21 @@ class Classifier:
             return None
         module = nnx.merge(self._structure, nnx.State(params), copy=True)
         return module.denoiser.thresholds(images)
+
+    def pixel_thresholds(self, params: Params, images: Images) -> list[list[jax.Array]]:
+        """The denoiser's thresholds of detail coefficients, in pixel units.
+
+        Args:
+            params: From `init` or training.
+            images: `[batch, height, width, channels]`.
+
+        Returns:
+            By level (coarsest first) and orientation, broadcastable to the subbands.
+
+        Raises:
+            ValueError: If there is no denoiser.
+        """
+        if self.denoiser is None:
+            raise ValueError("pixel_thresholds needs a classifier with a denoiser.")
+        module = nnx.merge(self._structure, nnx.State(params), copy=True)
+        return module.denoiser.pixel_thresholds(images)
