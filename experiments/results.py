@@ -67,6 +67,8 @@ def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
         "headline_epsilon_l2": budgets["l2"],
         "window_celsius": list(test.window),
         "data": {"name": test.name, "version": test.version},
+        "split": config.data.split,
+        "patients_leak": config.data.split == "image",
         "num_examples": {
             part: [len(getattr(fold, part)) for fold in folds]
             for part in ("train", "validation", "test")
