@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+import configs.tfds
+from experiments import cohort
 from wbad_jax import data
-from wbad_jax.data import DataError
+from wbad_jax.data import DataError, PixelSettings, TfdsSettings
 
 rng = np.random.default_rng(0)
 PICTURES = rng.integers(0, 256, (6, 9, 12, 1), dtype=np.uint8)
@@ -148,6 +151,18 @@ def test_wrong_options_are_named(tfds_dir, changes, message):
 def test_names_are_those_of_tfds_itself(name):
     with pytest.raises(DataError, match=r"must be named tfds:NAME.*got 'tfds:"):
         data.load(name, "unused", settings=OPTIONS)
+
+
+def test_the_config_has_the_options(tfds_dir):
+    config = configs.tfds.get_config()
+    config.data.builder = "tfds:tiny_pictures"
+    config.data.manual_dir = str(tfds_dir)
+    config.data.options.update(OPTIONS)
+    dataset = cohort.load(config.lock())
+    assert (len(dataset), dataset.window) == (6, data.PIXEL_UNITS)
+    fields = dataclasses.fields
+    known = {f.name for f in (*fields(TfdsSettings), *fields(PixelSettings))}
+    assert set(config.data.options) == known - {"pixels"}
 
 
 def test_no_such_data_set(tmp_path):
