@@ -10,6 +10,7 @@ from experiments.run_folder import provenance
 from experiments.settings import evaluation_dtype
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
+from wbad_jax.data import PIXEL_UNITS
 from wbad_jax.evaluation import Outcome
 from wbad_jax.models import num_parameters
 
@@ -44,10 +45,13 @@ def summarise(
     evaluation.write_results(workdir, meta, rows)
     print(evaluation.format_table(rows))
     low, high = window
+    celsius = meta["headline_epsilon_celsius"]
+    degrees = "of images without temperatures"
+    if celsius is not None:
+        degrees = f"= {celsius:.3f} °C of a window of {low:g}..{high:g} °C"
     print(
-        f"epsilon {meta['headline_epsilon']:.5f} = "
-        f"{meta['headline_epsilon_celsius']:.3f} °C of a window of {low:g}..{high:g} "
-        f"°C; L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
+        f"epsilon {meta['headline_epsilon']:.5f} {degrees}; "
+        f"L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
         f"{meta['surrogate']}.\nResults in {workdir}. Research only: no diagnostic use."
     )
     return rows
@@ -55,6 +59,9 @@ def summarise(
 
 def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
     test, budgets = folds[0].test, folds[0].budgets
+    celsius = None
+    if test.window != PIXEL_UNITS:
+        celsius = budgets["linf"] * (test.window[1] - test.window[0])
     digests = {
         fold.run_name(name): parameters_sha256(params)
         for fold, arms in zip(folds, trained, strict=True)
@@ -63,7 +70,7 @@ def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
     return {
         "name": config.name,
         "headline_epsilon": budgets["linf"],
-        "headline_epsilon_celsius": budgets["linf"] * (test.window[1] - test.window[0]),
+        "headline_epsilon_celsius": celsius,
         "headline_epsilon_l2": budgets["l2"],
         "window_celsius": list(test.window),
         "data": {"name": test.name, "version": test.version},

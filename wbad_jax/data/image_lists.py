@@ -1,6 +1,5 @@
 """Which pictures a folder holds, of whom and of what class: by folders or a table."""
 
-import csv
 import datetime
 import math
 import os
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from wbad_jax.data.errors import DataError
 from wbad_jax.data.image_files import SUFFIXES
+from wbad_jax.data.matrices import read_table
 
 # Of every table; what else it holds may be asked for by name.
 FILE, LABEL, PATIENT, DATE = "file", "label", "patient_id", "date"
@@ -131,15 +131,14 @@ def list_table(
     if not path.is_file():
         raise DataError(f"{path}: this table of pictures is missing.")
     pattern = _compile(patient_pattern) if patient_pattern else None
+    header, rows = read_table(path)
+    _check_header(path, header, pattern, scalars)
     listed = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        _check_header(path, reader.fieldnames or (), pattern, scalars)
-        for row in reader:
-            try:
-                listed.append(_listed_row(root, row, classes, pattern, scalars))
-            except DataError as error:
-                raise DataError(f"{table}, line {reader.line_num}: {error}") from error
+    for line, row in rows:
+        try:
+            listed.append(_listed_row(root, row, classes, pattern, scalars))
+        except DataError as error:
+            raise DataError(f"{table}, line {line}: {error}") from error
     return _checked(root, listed)
 
 
@@ -164,29 +163,26 @@ def _check_header(path: pathlib.Path, header, pattern, scalars: Sequence[str]) -
 
 
 def _listed_row(root: pathlib.Path, row, classes, pattern, scalars) -> Listed:
-    cells = {name: (row[name] or "").strip() for name in row if name is not None}
-    path = root / cells[FILE]
+    path = root / row[FILE]
     name = _safe_name(root, path)
     if not path.is_file() or path.suffix.lower() not in SUFFIXES:
         raise DataError(
             f"{FILE} must be a picture ({', '.join(SUFFIXES)}) in the folder, got "
-            f"{cells[FILE]!r}."
+            f"{row[FILE]!r}."
         )
-    if cells[LABEL] not in classes:
-        raise DataError(
-            f"{LABEL} must be one of {tuple(classes)}, got {cells[LABEL]!r}."
-        )
+    if row[LABEL] not in classes:
+        raise DataError(f"{LABEL} must be one of {tuple(classes)}, got {row[LABEL]!r}.")
     match = pattern.search(name) if pattern else None
-    patient = (match["patient"] if match else "") if pattern else cells[PATIENT]
+    patient = (match["patient"] if match else "") if pattern else row[PATIENT]
     if not patient:
-        raise DataError(f"the patient of {cells[FILE]!r} is not named.")
+        raise DataError(f"the patient of {row[FILE]!r} is not named.")
     return Listed(
         path,
         name,
-        list(classes).index(cells[LABEL]),
+        list(classes).index(row[LABEL]),
         patient,
-        _to_date(cells.get(DATE, "")),
-        {column: _to_number(column, cells[column]) for column in scalars},
+        _to_date(row.get(DATE, "")),
+        {column: _to_number(column, row[column]) for column in scalars},
     )
 
 

@@ -103,30 +103,50 @@ def read_diagnoses(path: pathlib.Path) -> dict[int, int]:
     """
     if not path.is_file():
         raise DataError(f"{path}: this table of diagnoses (ID,Diagnosis) is missing.")
+    header, rows = read_table(path)
+    for column in ("ID", "Diagnosis"):
+        if column not in header:
+            raise DataError(
+                f"{path}: the column {column} is missing from the header {header}."
+            )
     labels: dict[int, int] = {}
-    # utf-8-sig: spreadsheets write a byte order mark.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for column in ("ID", "Diagnosis"):
-            if column not in (reader.fieldnames or ()):
-                raise DataError(
-                    f"{path}: the column {column} is missing from the header "
-                    f"{reader.fieldnames}."
-                )
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            number = (row["ID"] or "").strip()
-            if not number.isdecimal():
-                raise DataError(f"{where}: ID must be a whole number, got {number!r}.")
-            word = (row["Diagnosis"] or "").strip()
-            if word.lower() not in _DIAGNOSES:
-                raise DataError(
-                    f"{where}: Diagnosis must be Healthy or Sick, got {word!r}."
-                )
-            if int(number) in labels:
-                raise DataError(f"{where}: patient {int(number)} is listed twice.")
-            labels[int(number)] = _DIAGNOSES[word.lower()]
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        number, word = row["ID"], row["Diagnosis"]
+        if not (number.isascii() and number.isdecimal()):
+            raise DataError(f"{where}: ID must be a whole number, got {number!r}.")
+        if word.lower() not in _DIAGNOSES:
+            raise DataError(
+                f"{where}: Diagnosis must be Healthy or Sick, got {word!r}."
+            )
+        if int(number) in labels:
+            raise DataError(f"{where}: patient {int(number)} is listed twice.")
+        labels[int(number)] = _DIAGNOSES[word.lower()]
     return labels
+
+
+def read_table(path: pathlib.Path) -> tuple[list[str], list[tuple[int, dict]]]:
+    """Reads a CSV file as spreadsheets write it.
+
+    Returns:
+        The header, and each row with its line: column to its cell without blanks, ""
+        where the row is too short.
+
+    Raises:
+        DataError: If the file is not text in UTF-8, or no CSV.
+    """
+    try:
+        # utf-8-sig: spreadsheets write a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            header = list(reader.fieldnames or ())
+            rows = [
+                (reader.line_num, {name: row[name].strip() for name in header})
+                for row in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: a table must be CSV in UTF-8: {error}.") from error
+    return header, rows
 
 
 def check_same_patients(

@@ -65,11 +65,14 @@ def make_row(outcome: Outcome, window: tuple[float, float]) -> Row:
 
     Args:
         outcome: The condition and its logits.
-        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+        window: Temperatures of pixel values 0 and 1, in degrees Celsius; (0, 1) where
+            pixels stand for no temperature.
     """
     condition = dataclasses.asdict(outcome.condition)
     epsilon = condition["epsilon"]
-    celsius = None if epsilon is None else epsilon * (window[1] - window[0])
+    celsius = None
+    if epsilon is not None and window != (0.0, 1.0):
+        celsius = epsilon * (window[1] - window[0])
     one_each = len(np.unique(outcome.patient_ids)) == len(outcome.patient_ids)
     clean = outcome.condition.protocol == "clean"
     values = {
