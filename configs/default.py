@@ -27,6 +27,21 @@ def get_config(mode: str = "full") -> Config:
     config.data.builder = "simulated_thermograms/paper"
     config.data.data_dir = placeholder(str)  # prepared data; a cache folder if unset
     config.data.manual_dir = placeholder(str)  # raw files of builders that need them
+    # Fields of the builder's config to change, such as `height`; what is prepared with
+    # other options is kept apart.
+    config.data.options = ml_collections.ConfigDict()
+    # Patients to take by number: all if empty, from the first to the last of two
+    # numbers, or each one of more.
+    config.data.patients = ()
+    # "patient": at random, all images of a patient in one part. "era": whole eras are
+    # held out. "image": leaks patients, to measure by how much that inflates a result;
+    # refused without `allow_leakage`.
+    config.data.split = "patient"
+    config.data.allow_leakage = False
+    # Eras: "patient_number" or a number known of each image, such as
+    # "acquisition_day"; where one era ends and the next begins (of days also dates like
+    # "2015-06-30"); eras to test on, counted from 0, or each in turn if empty.
+    config.data.era = dict(by="patient_number", boundaries=(), held_out=())
     config.data.num_folds = 1  # above 1: patient-disjoint cross-validation
     config.data.test_fraction = 0.25
     config.data.validation_fraction = 0.15

@@ -25,7 +25,9 @@ def get_config(mode: str = "full") -> Config:
     default.check_mode(mode)
     config = default.get_config()
     config.name = "dmr_ir"
-    config.data.builder = "dmr_ir/frontal"
+    config.data.builder = "dmr_ir/frontal"  # or "dmr_ir/static", "dmr_ir/dynamic"
+    # Patients without all images: "refuse" the folder, or "leave_out" the patients.
+    config.data.options.incomplete = "refuse"
     config.data.num_folds = 5
     config.data.validation_fraction = 0.2
     config.evaluation.baselines = True

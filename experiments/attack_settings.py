@@ -8,6 +8,7 @@ from experiments.attack_makers import make_attack
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import attacks
 from wbad_jax.attacks import Attack
+from wbad_jax.data import PIXEL_UNITS
 
 
 def epsilon_of(config: Config, window: tuple[float, float]) -> float:
@@ -25,6 +26,11 @@ def epsilon_of(config: Config, window: tuple[float, float]) -> float:
         field, given = "attack.epsilon", attack.epsilon
         epsilon = given
     elif attack.epsilon_celsius is not None:
+        if window == PIXEL_UNITS:
+            raise ConfigError(
+                "attack.epsilon_celsius means nothing on images without temperatures: "
+                "set attack.epsilon, a share of the pixel range."
+            )
         field, given = "attack.epsilon_celsius", attack.epsilon_celsius
         epsilon = given / (window[1] - window[0])
     else:

@@ -35,8 +35,9 @@ class Draw(NamedTuple):
 
 
 def examples_of_a_patient(dataset: Dataset) -> int:
-    """How many examples each patient has, where all have as many."""
-    return len(dataset) // len(np.unique(dataset.patient_ids))
+    """How many examples of a patient go together: all, where all have as many."""
+    counts = np.unique(dataset.patient_ids, return_counts=True)[1]
+    return int(counts[0]) if (counts == counts[0]).all() else 1
 
 
 def feed(
@@ -93,7 +94,8 @@ def draws(
     trained on, they meet in one batch, and their difference is the tumour alone.
 
     Args:
-        dataset: Examples to draw from, ordered by patient, as many for each.
+        dataset: Examples to draw from, ordered by patient. Where some have more than
+            others, examples are drawn one by one.
         size: Examples a batch, a multiple of those of a patient; a set smaller than
             that is repeated within a batch.
         seed: Of the shuffles.

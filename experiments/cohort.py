@@ -1,6 +1,7 @@
 """The examples of an experiment: loading, splitting, and what epsilon means on them."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 
@@ -9,6 +10,7 @@ import numpy as np
 from configs.default import Config
 from experiments.attack_settings import epsilon_of
 from experiments.config_errors import ConfigError
+from experiments.divisions import divide, select_patients
 from wbad_jax import data, processes
 from wbad_jax.data import Dataset
 from wbad_jax.evaluation import Examples
@@ -53,36 +55,36 @@ def default_data_dir() -> pathlib.Path:
 def load(config: Config) -> Dataset:
     """Load the data set of an experiment, preparing it on first use."""
     data_dir = config.data.data_dir or default_data_dir()
-    arguments = config.data.builder, data_dir, config.data.manual_dir
+    read = functools.partial(
+        data.load,
+        config.data.builder,
+        data_dir,
+        config.data.manual_dir,
+        settings=config.data.options.to_dict(),
+    )
     # One process prepares it, the others read.
-    dataset = processes.on_first(lambda: data.load(*arguments))
-    return data.load(*arguments) if dataset is None else dataset
+    dataset = processes.on_first(read)
+    dataset = read() if dataset is None else dataset
+    return select_patients(dataset, config.data.patients)
 
 
 def make_folds(config: Config, dataset: Dataset) -> list[Fold]:
-    """Divide the patients as the config says: one split, or cross-validation."""
-    settings = config.data
-    if settings.num_folds > 1:
-        parts = data.patient_folds(
-            dataset,
-            settings.num_folds,
-            settings.validation_fraction,
-            settings.split_seed,
+    """Divide the patients as the config says: one split, or cross-validation.
+
+    Raises:
+        ConfigError: If the config asks for the impossible.
+        DataError: If the data set cannot be divided like that.
+    """
+    if dataset.labels.min() < 0 or dataset.labels.max() > 1:
+        raise ConfigError(
+            "data.builder must give labels 0 and 1, the two classes of the networks, "
+            f"got {np.unique(dataset.labels).tolist()}."
         )
-        names = [f"fold{index}" for index in range(len(parts))]
-    else:
-        fractions = {
-            "train": 1 - settings.validation_fraction - settings.test_fraction,
-            "validation": settings.validation_fraction,
-            "test": settings.test_fraction,
-        }
-        parts = [data.split_by_patient(dataset, fractions, settings.split_seed)]
-        names = [""]
+    parts = divide(config, dataset)
     # The threat model is one for all folds, so that their predictions can be pooled.
     budgets = make_budgets(config, dataset)
     return [
-        _make_fold(config, dataset, budgets, name, part)
-        for name, part in zip(names, parts, strict=True)
+        _make_fold(config, dataset, budgets, name, part) for name, part in parts.items()
     ]
 
 
@@ -95,12 +97,8 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     def with_twins(rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return rows[np.isin(dataset.patient_ids[rows], dataset.patient_ids[chosen])]
 
-    data.check_disjoint(
-        *(
-            dataclasses.replace(dataset.subset(rows), name=f"{dataset.name} ({name})")
-            for name, rows in part.items()
-        )
-    )
+    if config.data.split != "image":
+        _check_disjoint(dataset, part)
     train, test = factual(part["train"]), factual(part["test"])
     if config.data.train_on_twins:
         train = with_twins(part["train"], train)
@@ -127,11 +125,26 @@ def _make_fold(config, dataset: Dataset, budgets, name: str, part) -> Fold:
     )
 
 
+def _check_disjoint(dataset: Dataset, part) -> None:
+    data.check_disjoint(
+        *(
+            dataclasses.replace(dataset.subset(rows), name=f"{dataset.name} ({name})")
+            for name, rows in part.items()
+        )
+    )
+
+
 def _examples_of_a_patient(dataset: Dataset, rows: np.ndarray) -> int:
-    """How many examples each patient has among `rows`: as many as any other."""
+    """How many examples of a patient go together among `rows`.
+
+    One by one where patients have different numbers of images; twins, whose difference
+    is the tumour, may not be torn apart.
+    """
     patients, counts = np.unique(dataset.patient_ids[rows], return_counts=True)
     most, least = counts.argmax(), counts.argmin()
     if counts[most] != counts[least]:
+        if dataset.factual[rows].all():
+            return 1
         raise data.DataError(
             f"{dataset.name}: training needs as many examples of each patient, but "
             f"patient {patients[most]} has {counts[most]} and patient "

@@ -15,6 +15,7 @@ from experiments.attack_settings import (
 from experiments.attack_suite import check_suite
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
+from experiments.divisions import SPLITS
 from wbad_jax import denoise, training
 from wbad_jax.models.imported import import_network
 
@@ -57,6 +58,7 @@ _AT_LEAST_0 = _number("at least 0 and finite", lambda x: x >= 0)
 RULES = {
     "attack.l2_ratio": _MAY_BE_POSITIVE,
     "data.max_examples": dataclasses.replace(_COUNT, optional=True),
+    "data.split": Rule(f"one of {SPLITS}", lambda name: name in SPLITS),
     "training.batch_size": _COUNT,
     "training.learning_rate": _POSITIVE,
     "training.threshold_learning_rate": _MAY_BE_POSITIVE,

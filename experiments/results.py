@@ -13,6 +13,7 @@ from experiments.run_folder import provenance
 from experiments.settings import evaluation_dtype
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
+from wbad_jax.data import PIXEL_UNITS
 from wbad_jax.evaluation import Condition, Outcome
 from wbad_jax.models import num_parameters
 
@@ -60,10 +61,13 @@ def summarise(
             f"can exceed {ceiling:.1f} %: an attack is too weak, or labels leak."
         )
     low, high = window
+    celsius = meta["headline_epsilon_celsius"]
+    degrees = "of images without temperatures"
+    if celsius is not None:
+        degrees = f"= {celsius:.3f} °C of a window of {low:g}..{high:g} °C"
     print(
-        f"epsilon {meta['headline_epsilon']:.5f} = "
-        f"{meta['headline_epsilon_celsius']:.3f} °C of a window of {low:g}..{high:g} "
-        f"°C; L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
+        f"epsilon {meta['headline_epsilon']:.5f} {degrees}; "
+        f"L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
         f"{meta['surrogate']}.\nLooks at the test set with this run: "
         f"{meta['test_looks']}.\n"
         f"Results in {workdir}. Research only: no diagnostic use."
@@ -93,6 +97,9 @@ def _comparisons(config: Config, outcomes, meta) -> list[dict[str, Any]]:
 
 def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
     test, budgets = folds[0].test, folds[0].budgets
+    celsius = None
+    if test.window != PIXEL_UNITS:
+        celsius = budgets["linf"] * (test.window[1] - test.window[0])
     digests = {
         fold.run_name(name): parameters_sha256(params)
         for fold, arms in zip(folds, trained, strict=True)
@@ -101,10 +108,12 @@ def _meta(config, folds: list[Fold], trained: list[Trained]) -> dict[str, Any]:
     return {
         "name": config.name,
         "headline_epsilon": budgets["linf"],
-        "headline_epsilon_celsius": budgets["linf"] * (test.window[1] - test.window[0]),
+        "headline_epsilon_celsius": celsius,
         "headline_epsilon_l2": budgets["l2"],
         "window_celsius": list(test.window),
         "data": {"name": test.name, "version": test.version},
+        "split": config.data.split,
+        "patients_leak": config.data.split == "image",
         "num_examples": {
             part: [len(getattr(fold, part)) for fold in folds]
             for part in ("train", "validation", "test")

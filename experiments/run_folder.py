@@ -126,6 +126,7 @@ def load_config(workdir: pathlib.Path) -> Config:
         # The names of these options are the user's: no default config has them.
         with config.unlocked():
             config.model.options = plain["model"].pop("options", {})
+            config.data.options = plain["data"].pop("options", {})
         for name, value in flatten(plain).items():
             *path, field = name.split(".")
             section = functools.reduce(lambda tree, part: tree[part], path, config)

@@ -1,3 +1,4 @@
+import datetime
 import os
 import shutil
 
@@ -104,6 +105,131 @@ def test_errors_of_the_folder_reach_the_caller(manual_dir, tmp_path):
         load(manual_dir, tmp_path)
     (manual_dir / "diagnosis.csv").unlink()
     with pytest.raises(data.DataError, match="diagnosis.csv: this table"):
+        load(manual_dir, tmp_path)
+
+
+def write_series(folder, protocol, visit, patients, views, frames):
+    """Matrices named with dots; sick patients in the new dialect, years later."""
+    rng = np.random.default_rng(1)
+    lines = ["ID,Diagnosis"]
+    for patient in patients:
+        sick = patient % 2
+        for view in views:
+            for frame in frames:
+                celsius = rng.normal(22.0, 0.05, SHAPE)
+                celsius[6:, 10:54] += 9.0 + frame
+                date = "2019-05-04" if sick else "2012-05-04"
+                name = (
+                    f"T{patient:04d}.{visit}.{view}.{protocol}.{date}.{frame:02d}.txt"
+                )
+                np.savetxt(
+                    folder / "matrices" / name,
+                    celsius,
+                    fmt="%.5f" if sick else "%.2f",
+                    delimiter=";" if sick else " ",
+                )
+        lines.append(f"{patient},{'Sick' if sick else 'Healthy'}")
+    (folder / "diagnosis.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def series_dir(tmp_path):
+    """Three patients with all views, two frames, and a second visit."""
+    folder = tmp_path / "series"
+    (folder / "matrices").mkdir(parents=True)
+    write_series(folder, "S", 1, (4, 5, 7), range(1, 6), (0,))
+    write_series(folder, "S", 2, (4, 5, 7), (1,), (0,))
+    write_series(folder, "D", 1, (4, 5, 7), (1, 2), (0, 1))
+    return folder
+
+
+def load_as(name, folder, tmp_path, **changes):
+    settings = {**SETTINGS, **changes}
+    return data.load(f"dmr_ir/{name}", tmp_path / "tfds", folder, settings=settings)
+
+
+def test_five_views_of_a_patient(series_dir, tmp_path):
+    dataset = load_as("static", series_dir, tmp_path)
+    assert dataset.patient_ids.tolist() == [4] * 5 + [5] * 5 + [7] * 5
+    assert dataset.frames.tolist() == [0, 1, 2, 3, 4] * 3
+    assert dataset.parameters["view"].tolist() == [0, 1, 2, 3, 4] * 3
+    assert dataset.labels.tolist() == [0] * 5 + [1] * 10
+    assert dataset.example_ids[6] == "T0005.1.2.S.2019-05-04.00"
+    assert (dataset.images.shape, dataset.name) == (
+        (15, 24, 32, 1),
+        load_name("static"),
+    )
+    assert len(load_as("frontal", series_dir, tmp_path)) == 3
+
+
+def load_name(config):
+    """Of the config with the settings of these tests."""
+    return f"dmr_ir/{data.find_builder(f'dmr_ir/{config}', SETTINGS)[1].name}"
+
+
+def test_frames_of_a_series(series_dir, tmp_path):
+    dataset = load_as("dynamic", series_dir, tmp_path, images_per_patient=2)
+    assert dataset.patient_ids.tolist() == [4, 4, 5, 5, 7, 7]
+    assert dataset.frames.tolist() == [0, 1] * 3
+    warmer = np.diff([image[mask].mean() for image, mask in body(dataset)])[::2]
+    np.testing.assert_allclose(warmer * 16, 1.0, atol=0.02)
+
+
+def body(dataset):
+    return zip(dataset.images, dataset.masks, strict=True)
+
+
+def test_what_is_known_of_the_acquisition(series_dir, manual_dir, tmp_path):
+    known = load_as("frontal", series_dir, tmp_path).parameters
+    assert known["acquisition_year"].tolist() == [2012, 2019, 2019]
+    assert known["acquisition_day"][0] == datetime.date(2012, 5, 4).toordinal()
+    assert known["dialect"].tolist() == [0, 1, 1]
+    sizes = [48 * 64 * 6, 48 * 64 * 9, 48 * 64 * 9]
+    assert known["file_size"].tolist() == sizes
+    # These names hold no date: there is no such parameter, rather than one of NaN.
+    assert set(load(manual_dir, tmp_path).parameters) == {
+        "dialect", "file_size", "frame", "view",
+    }  # fmt: skip
+
+
+def test_patients_with_another_number_of_images(series_dir, tmp_path, capsys):
+    for path in (series_dir / "matrices").glob("T0005.1.3.S*"):
+        path.unlink()
+    with pytest.raises(
+        data.DataError, match="patient 5 has 4 static .* 5 are needed.*leave"
+    ):
+        load_as("static", series_dir, tmp_path)
+    dataset = load_as("static", series_dir, tmp_path, incomplete="leave_out")
+    assert set(dataset.patient_ids) == {4, 7}
+    assert "other than 5 images: patients [5]" in capsys.readouterr().out
+    with pytest.raises(data.DataError, match="incomplete must be one of .*'keep'"):
+        load_as("static", series_dir, tmp_path, incomplete="keep")
+
+
+def test_a_protocol_that_is_not_there(manual_dir, tmp_path):
+    with pytest.raises(data.DataError, match="there is no dynamic image"):
+        load_as("dynamic", manual_dir, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "row|truncated"),
+        (lambda text: text.replace("\n", "\n\x00", 1), "row 2, column 1"),
+        (lambda text: text.replace(".", "..", 1), "row 1, column 1: .* not a number"),
+        (lambda text: text.replace(" ", ";"), "row 1|must have"),
+        (lambda text: text + text, "48 rows, got 96"),
+        (lambda text: "ü" + text, "plain text, got byte 0xc3 at position 0"),
+    ],
+)
+def test_garbled_files_are_named(manual_dir, tmp_path, damage, message):
+    path = manual_dir / "matrices" / "T0002.txt"
+    garbled = damage(path.read_text())
+    path.write_text(garbled, encoding="utf-8")
+    if garbled.count(";") == 48 * 63:  # as good as the other dialect
+        assert load(manual_dir, tmp_path).parameters["dialect"][1] == 1
+        return
+    with pytest.raises(data.DataError, match=f"T0002.txt.*({message})"):
         load(manual_dir, tmp_path)
 
 

@@ -128,7 +128,7 @@ def test_reads_diagnoses_as_spreadsheets_write_them(tmp_path):
     ("text", "message"),
     [
         (None, "diagnosis.csv: this table .* is missing"),
-        ("", "the column ID is missing from the header None"),
+        ("", r"the column ID is missing from the header \[\]"),
         ("ID,Label\n1,Sick\n", "the column Diagnosis is missing"),
         ("ID,Diagnosis\n1,Sick\n2,Ill\n", "line 3: .*Healthy or Sick, got 'Ill'"),
         ("ID,Diagnosis\n1\n", "line 2: Diagnosis must be .*got ''"),
@@ -141,6 +141,14 @@ def test_rejects_a_bad_table(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(errors.DataError, match=message):
+        matrices.read_diagnoses(path)
+
+
+@pytest.mark.parametrize("content", [b"ID,Diagnosis\n1,Sick\xe9\n", b"ID\x00,\n\x00"])
+def test_rejects_a_table_that_is_no_text(tmp_path, content):
+    path = tmp_path / "diagnosis.csv"
+    path.write_bytes(content)
+    with pytest.raises(errors.DataError, match="diagnosis.csv: "):
         matrices.read_diagnoses(path)
 
 

@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from experiments import cohort
 from experiments.batches import balanced_weights, draws, take, weighted_examples
@@ -64,6 +65,20 @@ def test_lesions_are_those_of_one_patient_at_one_time(num_frames):
 def test_no_lesion_without_twins():
     dataset = lesions(5, 3)
     assert cohort._lesion_norm_ratio(dataset.subset(dataset.factual)) is None
+
+
+def test_images_go_one_by_one_where_patients_have_different_numbers(smoke_config):
+    dataset = make_dataset(40, 3)
+    uneven = dataset.factual & ((dataset.frames < 2) | (dataset.patient_ids % 3 > 0))
+    dataset = dataset.subset(uneven)
+    (fold,) = cohort.make_folds(
+        smoke_config("quickstart", **{"data.max_examples": None}), dataset
+    )
+    draw_at, rows = draws(fold.train, 4, seed=0), []
+    while len(rows) + 4 <= len(fold.train):
+        rows += draw_at(len(rows) // 4).rows.tolist()
+    assert len(set(rows)) == len(rows)
+    assert set(np.diff(np.sort(rows))) <= {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +158,16 @@ def test_default_data_dir(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cohort.default_data_dir() == tmp_path / "wbad_jax" / "data"
     asked = []
-    monkeypatch.setattr(cohort.data, "load", lambda *args: asked.append(args) or "data")
-    settings = types.SimpleNamespace(builder="x", data_dir=None, manual_dir=None)
+    monkeypatch.setattr(
+        cohort.data,
+        "load",
+        lambda *args, **named: asked.append((args, named)) or "data",
+    )
+    settings = types.SimpleNamespace(
+        builder="x", data_dir=None, manual_dir=None, patients=(), options=ConfigDict()
+    )
+    settings.options.height = 8
     cohort.load(types.SimpleNamespace(data=settings))
-    assert asked == [("x", cohort.default_data_dir(), None)]
+    assert asked == [
+        (("x", cohort.default_data_dir(), None), {"settings": {"height": 8}})
+    ]

@@ -7,12 +7,18 @@ as a data source.
 from wbad_jax.data.audit import BASELINE_FEATURES, baseline_scores
 from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.dmr_ir import DmrIr, DmrIrConfig
+from wbad_jax.data.dmr_ir_names import DmrIrName, parse_name
+from wbad_jax.data.eras import eras_of, split_by_era
 from wbad_jax.data.errors import DataError
+from wbad_jax.data.image_folder import ImageFolder, ImageFolderConfig
+from wbad_jax.data.leaking_split import split_by_image
 from wbad_jax.data.pipeline import BUILDERS, find_builder, load, prepare
+from wbad_jax.data.pixels import PIXEL_UNITS, PixelSettings
 from wbad_jax.data.reading import read_examples, read_index
 from wbad_jax.data.simulated import SimulatedThermograms, SimulatedThermogramsConfig
 from wbad_jax.data.splits import check_disjoint, patient_folds, split_by_patient
 from wbad_jax.data.statistics import compare, thermogram_statistics
+from wbad_jax.data.tfds_by_name import TfdsSettings, load_by_name
 
 __all__ = [
     "BASELINE_FEATURES",
@@ -21,17 +27,28 @@ __all__ = [
     "Dataset",
     "DmrIr",
     "DmrIrConfig",
+    "DmrIrName",
+    "ImageFolder",
+    "ImageFolderConfig",
+    "PIXEL_UNITS",
+    "PixelSettings",
     "SimulatedThermograms",
     "SimulatedThermogramsConfig",
+    "TfdsSettings",
     "baseline_scores",
     "check_disjoint",
     "compare",
+    "eras_of",
     "find_builder",
     "load",
+    "load_by_name",
+    "parse_name",
     "patient_folds",
     "prepare",
     "read_examples",
     "read_index",
+    "split_by_era",
+    "split_by_image",
     "split_by_patient",
     "thermogram_statistics",
 ]

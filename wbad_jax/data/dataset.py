@@ -26,8 +26,11 @@ class Dataset:
             factual image, twins share it.
         noise_celsius: `[examples]` float32, likewise.
         parameters: Name to `[examples]` float32: what a simulated patient was made
-            from, her tumour included whatever her state; empty for real ones.
-        window: Temperatures mapped to 0 and 1, degrees Celsius.
+            from, her tumour included whatever her state; of a real one what is known of
+            the acquisition, such as `acquisition_day` or `file_size`, NaN where it is
+            not known.
+        window: Temperatures mapped to 0 and 1, degrees Celsius; (0, 1) where pixels
+            stand for no temperature.
         name: Builder and config, "dmr_ir/frontal".
         version: Of the builder.
     """

@@ -4,7 +4,7 @@ A real example is one image. A simulated one holds both twins of a patient, whic
 all else; `reading` makes two examples of it, the same from there on as real ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,33 @@ _MAD_PER_SIGMA = 0.6745
 _OUTLINE_PIXELS = 2
 
 
-def example_features(height: int, width: int) -> dict[str, Any]:
+def example_features(
+    height: int,
+    width: int,
+    parameter_names: Iterable[str],
+    *,
+    channels: int = 1,
+    label_names: Sequence[str] = LABEL_NAMES,
+) -> dict[str, Any]:
     """TFDS features of one real example.
 
     `image` is uint16 with 65535 the upper end of the window: a 16 degree window keeps
     0.00024 degrees, far below camera noise, at half the bytes of float32.
+
+    Args:
+        height: Pixels.
+        width: Pixels.
+        parameter_names: Of what is known of an exposure.
+        channels: Of the image.
+        label_names: Of the classes, in order of the label.
     """
+    scalar = tfds.features.Scalar
     return {
-        "image": _pixels(np.uint16, height, width),
-        "factual": tfds.features.Scalar(np.bool_),
-        **_shared_features(height, width),
+        "image": _pixels(np.uint16, height, width, channels),
+        "factual": scalar(np.bool_),
+        "frame": scalar(np.int32),
+        "parameters": {name: scalar(np.float32) for name in parameter_names},
+        **_shared_features(height, width, label_names),
     }
 
 
@@ -62,10 +79,12 @@ def twin_features(
     }
 
 
-def _shared_features(height: int, width: int) -> dict[str, Any]:
+def _shared_features(
+    height: int, width: int, label_names: Sequence[str] = LABEL_NAMES
+) -> dict[str, Any]:
     return {
         "mask": _pixels(np.uint8, height, width),
-        "label": tfds.features.ClassLabel(names=LABEL_NAMES),
+        "label": tfds.features.ClassLabel(names=list(label_names)),
         "patient_id": tfds.features.Scalar(np.int64),
         "example_id": tfds.features.Text(),
         "background_celsius": tfds.features.Scalar(np.float32),
@@ -73,9 +92,13 @@ def _shared_features(height: int, width: int) -> dict[str, Any]:
     }
 
 
-def _pixels(dtype: Any, height: int, width: int) -> tfds.features.Tensor:
+def _pixels(
+    dtype: Any, height: int, width: int, channels: int = 1
+) -> tfds.features.Tensor:
     return tfds.features.Tensor(
-        shape=(height, width, 1), dtype=dtype, encoding=tfds.features.Encoding.BYTES
+        shape=(height, width, channels),
+        dtype=dtype,
+        encoding=tfds.features.Encoding.BYTES,
     )
 
 

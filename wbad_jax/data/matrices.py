@@ -2,46 +2,94 @@
 
 import csv
 import pathlib
-import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from wbad_jax.data.dmr_ir_names import FRONTAL, VIEWS, DmrIrName, parse_name
 from wbad_jax.data.errors import DataError
 
 # Beyond the range of any room and any skin.
 PLAUSIBLE_CELSIUS = (5.0, 45.0)
 _DIAGNOSES = {"healthy": 0, "sick": 1}
-_MATRIX_NAME = re.compile(r"T(\d+)\.txt")
 _MOST_NAMED = 10
 
 
+class Exposure(NamedTuple):
+    """A file of DMR-IR and what its name says."""
+
+    path: pathlib.Path
+    name: DmrIrName
+
+
 def find_matrices(manual_dir: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Lists the matrices of `manual_dir`/matrices by patient number, ascending.
+    """Lists the static frontal matrices of `manual_dir`/matrices, one a patient.
+
+    Returns:
+        Patient number, ascending, to file.
 
     Raises:
-        DataError: If the folder is missing or empty, or a `.txt` file is not named
-            after a patient, or two are named after the same one.
+        DataError: See `find_exposures`; or if a patient has two at one visit.
+    """
+    paths: dict[int, pathlib.Path] = {}
+    for path, name in first_visits(find_exposures(manual_dir)):
+        if name.protocol == "static" and name.view == FRONTAL:
+            if name.patient in paths:
+                raise DataError(
+                    f"{path}: patient {name.patient} already has the matrix "
+                    f"{paths[name.patient].name} of this view."
+                )
+            paths[name.patient] = path
+    return paths
+
+
+def find_exposures(manual_dir: pathlib.Path) -> list[Exposure]:
+    """Lists all matrices of `manual_dir`/matrices, also in folders of it.
+
+    Returns:
+        Files with what their names say, by patient, protocol, visit, view and frame.
+
+    Raises:
+        DataError: If the folder is missing or empty, a `.txt` file is named by no
+            grammar, two are of the same exposure, or patients are numbered in two ways.
     """
     folder = manual_dir / "matrices"
     if not folder.is_dir():
         raise DataError(f"{folder}: this folder of temperature matrices is missing.")
-    found: dict[int, pathlib.Path] = {}
-    for path in sorted(folder.glob("*.txt")):
-        match = _MATRIX_NAME.fullmatch(path.name)
-        if not match:
+    found: dict[Any, Exposure] = {}
+    for path in sorted(folder.rglob("*.txt")):
+        try:
+            name = parse_name(path.stem)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        if name.exposure in found:
             raise DataError(
-                f"{path}: a matrix must be named T<patient number>.txt, like T0001.txt."
+                f"{path}: patient {name.patient} already has the matrix "
+                f"{found[name.exposure].path.name} of this visit, view and frame."
             )
-        patient = int(match[1])
-        if patient in found:
-            raise DataError(
-                f"{path}: patient {patient} already has the matrix "
-                f"{found[patient].name}."
-            )
-        found[patient] = path
+        found[name.exposure] = Exposure(path, name)
     if not found:
         raise DataError(f"{folder}: there is no matrix T<patient number>.txt in it.")
-    return dict(sorted(found.items()))
+    own_numbers = {found[key].name.grammar == "project" for key in found}
+    if len(own_numbers) > 1:
+        raise DataError(
+            f"{folder}: files named PAC_... number the patients in another way than "
+            "the rest, so that two women would pass for one; keep them apart."
+        )
+    order = [(*key[:3], VIEWS.index(key[3]), key[4]) for key in found]
+    return [exposure for _, exposure in sorted(zip(order, found.values(), strict=True))]
+
+
+def first_visits(exposures: Iterable[Exposure]) -> list[Exposure]:
+    """Those of the first visit that each patient has under a protocol."""
+    kept: list[Exposure] = []
+    first: dict[tuple[int, str], int] = {}
+    for exposure in exposures:
+        name = exposure.name
+        if first.setdefault((name.patient, name.protocol), name.visit) == name.visit:
+            kept.append(exposure)
+    return kept
 
 
 def read_diagnoses(path: pathlib.Path) -> dict[int, int]:
@@ -55,30 +103,50 @@ def read_diagnoses(path: pathlib.Path) -> dict[int, int]:
     """
     if not path.is_file():
         raise DataError(f"{path}: this table of diagnoses (ID,Diagnosis) is missing.")
+    header, rows = read_table(path)
+    for column in ("ID", "Diagnosis"):
+        if column not in header:
+            raise DataError(
+                f"{path}: the column {column} is missing from the header {header}."
+            )
     labels: dict[int, int] = {}
-    # utf-8-sig: spreadsheets write a byte order mark.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        for column in ("ID", "Diagnosis"):
-            if column not in (reader.fieldnames or ()):
-                raise DataError(
-                    f"{path}: the column {column} is missing from the header "
-                    f"{reader.fieldnames}."
-                )
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            number = (row["ID"] or "").strip()
-            if not number.isdecimal():
-                raise DataError(f"{where}: ID must be a whole number, got {number!r}.")
-            word = (row["Diagnosis"] or "").strip()
-            if word.lower() not in _DIAGNOSES:
-                raise DataError(
-                    f"{where}: Diagnosis must be Healthy or Sick, got {word!r}."
-                )
-            if int(number) in labels:
-                raise DataError(f"{where}: patient {int(number)} is listed twice.")
-            labels[int(number)] = _DIAGNOSES[word.lower()]
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        number, word = row["ID"], row["Diagnosis"]
+        if not (number.isascii() and number.isdecimal()):
+            raise DataError(f"{where}: ID must be a whole number, got {number!r}.")
+        if word.lower() not in _DIAGNOSES:
+            raise DataError(
+                f"{where}: Diagnosis must be Healthy or Sick, got {word!r}."
+            )
+        if int(number) in labels:
+            raise DataError(f"{where}: patient {int(number)} is listed twice.")
+        labels[int(number)] = _DIAGNOSES[word.lower()]
     return labels
+
+
+def read_table(path: pathlib.Path) -> tuple[list[str], list[tuple[int, dict]]]:
+    """Reads a CSV file as spreadsheets write it.
+
+    Returns:
+        The header, and each row with its line: column to its cell without blanks, ""
+        where the row is too short.
+
+    Raises:
+        DataError: If the file is not text in UTF-8, or no CSV.
+    """
+    try:
+        # utf-8-sig: spreadsheets write a byte order mark.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            header = list(reader.fieldnames or ())
+            rows = [
+                (reader.line_num, {name: row[name].strip() for name in header})
+                for row in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: a table must be CSV in UTF-8: {error}.") from error
+    return header, rows
 
 
 def check_same_patients(
@@ -103,18 +171,18 @@ def check_same_patients(
         )
 
 
-def read_matrix(path: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
-    """Reads one matrix in either dialect of the DMR-IR archive.
+def read_matrix(path: pathlib.Path, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads one matrix of text, in either dialect of the DMR-IR archive or CSV.
 
-    Values are separated by spaces (two decimals, before 2018) or by semicolons (five
-    decimals, since); a separator at the end of a line is allowed.
+    Values are separated by spaces (two decimals, before 2018), by semicolons (five
+    decimals, since) or by commas; a separator at the end of a line is allowed.
 
     Args:
         path: The file.
-        shape: Rows and columns that it must have.
+        shape: Rows and columns that it must have; None for any.
 
     Returns:
-        Degrees Celsius, `shape`, float32.
+        Degrees Celsius, `[rows, columns]` float32.
 
     Raises:
         DataError: If a value is missing, not a number, not finite or implausible, or
@@ -127,15 +195,16 @@ def read_matrix(path: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
             f"{path.name}: a matrix must be plain text, got byte "
             f"0x{error.object[error.start]:02x} at position {error.start}."
         ) from error
-    lines = text.rstrip().splitlines()
-    rows, columns = shape
-    if len(lines) != rows:
-        hint = " The file may be truncated." if len(lines) < rows else ""
+    lines = text.rstrip().splitlines() or [""]
+    separator = separator_of(lines[0])
+    rows, columns = shape or (len(lines), len(_fields(lines[0], separator)))
+    found = len(lines) if lines[0] else 0
+    if found != rows or not found:
+        hint = " The file may be truncated." if found < rows else ""
         raise DataError(
-            f"{path.name}: a matrix must have {rows} rows, got {len(lines)}.{hint}"
+            f"{path.name}: a matrix must have {rows} rows, got {found}.{hint}"
         )
-    separator = ";" if ";" in lines[0] else None
-    celsius = np.empty(shape, np.float32)
+    celsius = np.empty((rows, columns), np.float32)
     for number, line in enumerate(lines):
         celsius[number] = _read_row(path.name, number + 1, line, separator, columns)
     low, high = PLAUSIBLE_CELSIUS
@@ -149,11 +218,20 @@ def read_matrix(path: pathlib.Path, shape: tuple[int, int]) -> np.ndarray:
     return celsius
 
 
+def separator_of(line: str) -> str | None:
+    """What stands between the values of a line; None for spaces or tabs."""
+    return next((mark for mark in ";," if mark in line), None)
+
+
+def _fields(line: str, separator: str | None) -> list[str]:
+    return line.strip().removesuffix(separator or " ").split(separator)
+
+
 def _read_row(
     name: str, number: int, line: str, separator: str | None, columns: int
 ) -> list[float]:
     """Reads the values of one line; rows and columns are counted from 1."""
-    fields = line.strip().removesuffix(separator or " ").split(separator)
+    fields = _fields(line, separator)
     if len(fields) != columns:
         raise DataError(
             f"{name}, row {number}: a row must have {columns} temperatures, got "

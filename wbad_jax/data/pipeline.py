@@ -11,13 +11,16 @@ from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.dmr_ir import DmrIr
 from wbad_jax.data.errors import DataError
 from wbad_jax.data.fingerprint import fingerprint
+from wbad_jax.data.image_folder import ImageFolder
 from wbad_jax.data.reading import read_examples
 from wbad_jax.data.shards import disk_errors
 from wbad_jax.data.simulated import SimulatedThermograms
+from wbad_jax.data.tfds_by_name import PREFIX, load_by_name
 
 BUILDERS: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "simulated_thermograms": SimulatedThermograms,
     "dmr_ir": DmrIr,
+    "image_folder": ImageFolder,
 }
 
 
@@ -32,10 +35,11 @@ def load(
     """Loads a data set, preparing it on the first call.
 
     Args:
-        builder_name: See `prepare`.
-        data_dir: Likewise.
-        manual_dir: Likewise.
-        settings: Likewise.
+        builder_name: See `prepare`; or "tfds:NAME", "tfds:NAME/CONFIG" for any data set
+            of TFDS.
+        data_dir: See `prepare`.
+        manual_dir: Likewise; where TFDS keeps its data sets for "tfds:NAME".
+        settings: See `prepare`; fields of `TfdsSettings` for "tfds:NAME".
         twins: Whether to read both twins of simulated patients; False reads the
             factual one, at half the memory.
 
@@ -43,8 +47,10 @@ def load(
         All examples.
 
     Raises:
-        DataError: See `prepare`.
+        DataError: See `prepare` and `load_by_name`.
     """
+    if builder_name.startswith(PREFIX):
+        return load_by_name(builder_name, manual_dir, settings or {})
     builder = prepare(builder_name, data_dir, manual_dir, settings=settings)
     return read_examples(builder, twins=twins)
 
@@ -121,7 +127,8 @@ def find_builder(
     """
     name, _, config_name = builder_name.partition("/")
     if name not in BUILDERS:
-        raise DataError(f"Unknown data set {name!r}. Known: {', '.join(BUILDERS)}.")
+        known = ", ".join([*BUILDERS, f"{PREFIX}NAME"])
+        raise DataError(f"Unknown data set {name!r}. Known: {known}.")
     configs = {config.name: config for config in BUILDERS[name].BUILDER_CONFIGS}
     config_name = config_name or next(iter(configs))
     if config_name not in configs:

@@ -37,6 +37,24 @@ def split_by_patient(
         DataError: If the fractions are not positive or do not sum to 1, or a part lacks
             a class.
     """
+    check_fractions(fractions)
+    rng = np.random.default_rng(seed)
+    patients: dict[str, list[int]] = {name: [] for name in fractions}
+    ends = np.cumsum(list(fractions.values()))
+    for members in patients_by_class(dataset).values():
+        members = rng.permutation(members)
+        cuts = np.round(ends[:-1] * len(members)).astype(int)
+        for name, part in zip(patients, np.split(members, cuts), strict=True):
+            patients[name].extend(part.tolist())
+    return to_indices(dataset, patients)
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Checks that shares are positive and sum to 1.
+
+    Raises:
+        DataError: If not.
+    """
     if not fractions or min(fractions.values()) <= 0:
         raise DataError(f"fractions must be positive, got {dict(fractions)}.")
     if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-6):
@@ -44,15 +62,6 @@ def split_by_patient(
             f"fractions must sum to 1, got {dict(fractions)} with sum "
             f"{sum(fractions.values()):g}."
         )
-    rng = np.random.default_rng(seed)
-    patients: dict[str, list[int]] = {name: [] for name in fractions}
-    ends = np.cumsum(list(fractions.values()))
-    for members in _patients_by_class(dataset).values():
-        members = rng.permutation(members)
-        cuts = np.round(ends[:-1] * len(members)).astype(int)
-        for name, part in zip(patients, np.split(members, cuts), strict=True):
-            patients[name].extend(part.tolist())
-    return _to_indices(dataset, patients)
 
 
 def patient_folds(
@@ -81,7 +90,7 @@ def patient_folds(
             f"validation_fraction must be between 0 and 1, got {validation_fraction}."
         )
     rng = np.random.default_rng(seed)
-    by_class = _patients_by_class(dataset)
+    by_class = patients_by_class(dataset)
     blocks = {}
     for label, members in by_class.items():
         if len(members) < num_folds:
@@ -100,7 +109,7 @@ def patient_folds(
             parts["validation"].extend(rest[:cut].tolist())
             parts["train"].extend(rest[cut:].tolist())
             parts["test"].extend(test.tolist())
-        folds.append(_to_indices(dataset, parts))
+        folds.append(to_indices(dataset, parts))
     return folds
 
 
@@ -135,7 +144,7 @@ def _identities(cohort: Dataset | SimulatedThermogramsConfig) -> tuple[str, np.n
     return cohort.name.partition("/")[0], np.unique(cohort.patient_ids)
 
 
-def _patients_by_class(dataset: Dataset) -> dict[int, np.ndarray]:
+def patients_by_class(dataset: Dataset) -> dict[int, np.ndarray]:
     """Class to the numbers of its patients; a patient's class is its factual label."""
     label_of: dict[int, int] = {}
     for patient, label in zip(
@@ -162,7 +171,7 @@ def _patients_by_class(dataset: Dataset) -> dict[int, np.ndarray]:
     }
 
 
-def _to_indices(dataset: Dataset, patients: Mapping[str, list[int]]) -> Indices:
+def to_indices(dataset: Dataset, patients: Mapping[str, list[int]]) -> Indices:
     """Turns parts of patients into parts of examples, and checks them."""
     indices = {
         name: np.flatnonzero(np.isin(dataset.patient_ids, members))

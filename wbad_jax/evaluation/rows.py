@@ -76,7 +76,8 @@ def make_rows(
     Args:
         outcomes: Of all conditions, worst cases among them. Clean ones of the set
             "validation" give the thresholds of their arm.
-        window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+        window: Temperatures of pixel values 0 and 1, in degrees Celsius; (0, 1) where
+            pixels stand for no temperature.
         ceilings: By norm and epsilon, what no classifier exceeds on "test_pairs" under
             adaptive attacks.
     """
@@ -144,13 +145,19 @@ def _make_row(
         **dataclasses.asdict(at),
         **_distances(outcome),
         **_direction(outcome, known.clean.get((condition["arm"], condition["set"]))),
-        "epsilon_celsius": epsilon and epsilon * (window[1] - window[0]),
+        "epsilon_celsius": _celsius(epsilon, window),
         "unit": unit or ("patient" if one_each else "image"),
         "evaluated_on": outcome.evaluated_on,
         "ceiling": ceiling,
         "seconds": outcome.seconds,
     }
     return {name: values[name] for name in COLUMNS}
+
+
+def _celsius(epsilon: float | None, window: tuple[float, float]) -> float | None:
+    if epsilon is None or window == (0.0, 1.0):
+        return None
+    return epsilon * (window[1] - window[0])
 
 
 def _distances(outcome: Outcome) -> Row:
