@@ -104,6 +104,10 @@ def get_config(mode: str = "full") -> Config:
     config.training.augmentation.max_shift_pixels = 0.0
     config.training.augmentation.max_gain = 0.0
     config.training.augmentation.max_offset_celsius = 0.0
+    # Gaussian noise on the training images, pixel units, not clipped: for smoothing.
+    # Attacks inside the step clip what they make of them. On the validation images it
+    # gives the score "noisy_accuracy".
+    config.training.augmentation.noise_sigma = 0.0
     # Whether every class counts alike in the loss, however many examples it has.
     config.training.balance_classes = False
     config.training.learning_rate = 4e-3
@@ -162,6 +166,25 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.surrogate = placeholder(str)
     config.evaluation.baselines = False
 
+    # Randomised smoothing, for `experiments.certify`. Radii and sigma are in pixel
+    # units; times the width of the window they are in degrees Celsius.
+    config.certificates = ml_collections.ConfigDict()
+    config.certificates.set = "test_pairs"
+    config.certificates.max_examples = placeholder(int)
+    config.certificates.sigmas = (0.1,)
+    config.certificates.num_selection = 100
+    config.certificates.num_samples = 1000
+    # Probability, for each image, that its certificate is false.
+    config.certificates.alpha = 1e-3
+    config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
+    config.certificates.noise_batch = 32
+    config.certificates.radii = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+    # Attack on the smoothed classifier, in L2, with so many draws a gradient; judged by
+    # `num_samples` fresh draws, certificates at level `judge_alpha`.
+    config.certificates.attack = dict(num_steps=10)
+    config.certificates.attack_samples = 8
+    config.certificates.judge_alpha = 1e-7
+
     if mode == "smoke":
         shrink_for_smoke(config)
     return config
@@ -192,6 +215,12 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.pgd = dict(num_steps=2, restarts=1)
     config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
     config.evaluation.graybox_confidences = (1.0,)
+    config.certificates.max_examples = 8
+    config.certificates.num_selection = 10
+    config.certificates.num_samples = 40
+    config.certificates.radii = (0.0, 0.1)
+    config.certificates.attack.num_steps = 2
+    config.certificates.attack_samples = 2
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

@@ -86,3 +86,13 @@ def graybox_attacks(config: Config) -> dict[str, list[Attack]]:
         else:
             result[name] = [attack]
     return result
+
+
+def smoothed_attack(config: Config) -> attacks.PGD:
+    """The attack on smoothed classifiers, in L2.
+
+    Raises:
+        ConfigError: If its settings are refused.
+    """
+    settings = config.certificates.attack.to_dict()
+    return build(attacks.PGD, "certificates.attack", settings, norm="l2")

@@ -1,10 +1,19 @@
-"""Evaluation of classifiers under attack: outcomes, metrics, ceilings, results."""
+"""Evaluation of classifiers: attacks, metrics, ceilings, certificates, results."""
 
 from wbad_jax.evaluation.ceiling import (
     PairBound,
     maximum_matching,
     one_member_bound,
     pair_bound,
+)
+from wbad_jax.evaluation.certified_curve import (
+    AccuracyCurve,
+    above_pair_bound,
+    accuracy_curve,
+    certified_right,
+    contradictory_twins,
+    crossings,
+    twin_rows,
 )
 from wbad_jax.evaluation.metrics import (
     Metrics,
@@ -36,10 +45,23 @@ from wbad_jax.evaluation.report import (
 from wbad_jax.evaluation.robustness import Attacked, Evaluator, Examples
 from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
 from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
+from wbad_jax.evaluation.smoothed_evaluator import SmoothedEvaluator
+from wbad_jax.evaluation.smoothing import (
+    Certificates,
+    Decision,
+    certify_votes,
+    count_votes,
+    decide_votes,
+    violations,
+)
+from wbad_jax.evaluation.smoothing_attack import attack_smoothed, smoothed_logits_fn
 
 __all__ = [
+    "AccuracyCurve",
     "Attacked",
+    "Certificates",
     "Condition",
+    "Decision",
     "Evaluator",
     "Examples",
     "InformedObserver",
@@ -48,9 +70,19 @@ __all__ = [
     "PairBound",
     "Row",
     "ScanningObserver",
+    "SmoothedEvaluator",
+    "above_pair_bound",
+    "accuracy_curve",
     "add_worst_cases",
+    "attack_smoothed",
     "certified_accuracy",
+    "certified_right",
+    "certify_votes",
     "classification_metrics",
+    "contradictory_twins",
+    "count_votes",
+    "crossings",
+    "decide_votes",
     "fit_scanning_observers",
     "format_table",
     "make_row",
@@ -63,6 +95,9 @@ __all__ = [
     "pair_bound",
     "pool",
     "read_parquet",
+    "smoothed_logits_fn",
+    "twin_rows",
+    "violations",
     "wilson_interval",
     "worst_case",
     "write_parquet",
