@@ -179,10 +179,11 @@ def get_config(mode: str = "full") -> Config:
     config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
     config.certificates.noise_batch = 32
     config.certificates.radii = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
-    # Attack on the smoothed classifier, in L2, with so many draws a gradient; judged by
-    # `num_samples` fresh draws, certificates at level `judge_alpha`.
+    # Attack on the smoothed classifier, in L2, with so many draws a gradient. Fresh
+    # draws judge it: a certificate is refuted at level `judge_alpha`.
     config.certificates.attack = dict(num_steps=10)
     config.certificates.attack_samples = 8
+    config.certificates.judge_samples = 1000
     config.certificates.judge_alpha = 1e-7
 
     if mode == "smoke":
@@ -221,6 +222,7 @@ def shrink_for_smoke(config: Config) -> None:
     config.certificates.radii = (0.0, 0.1)
     config.certificates.attack.num_steps = 2
     config.certificates.attack_samples = 2
+    config.certificates.judge_samples = 40
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

@@ -55,15 +55,15 @@ def certify_run(config: Config, workdir: pathlib.Path) -> None:
         arms = settings.build_arms(config, dataset.images.shape[1:])
         found = []
         for fold in folds:
-            examples = _examples(config, fold)
+            examples = first_examples(config, fold)
             found += _certify_fold(config, fold, arms, examples, workdir, kept, stop)
         window = dataset.window
         processes.on_first(lambda: summarise(config, found, window, workdir))
         processes.on_first(lambda: shutil.rmtree(kept.folder, ignore_errors=True))
 
 
-def _examples(config: Config, fold: cohort.Fold) -> Examples:
-    """The first examples of the set; a patient's twins stand together."""
+def first_examples(config: Config, fold: cohort.Fold) -> Examples:
+    """The examples to certify: the first of the set, where twins stand together."""
     every = cohort.examples_of(getattr(fold, config.certificates.set))
     limit = config.certificates.max_examples
     return every if limit is None else subset(every, slice(limit))

@@ -24,11 +24,12 @@ from wbad_jax.evaluation import (
     violations,
 )
 from wbad_jax.evaluation.smoothing_attack import EVERYWHERE
-from wbad_jax.types import Params
+from wbad_jax.types import Key, Params
 
 RIGHT, UNDECIDED, WRONG = 0, 1, 2
 Arrays = Mapping[str, np.ndarray]
-_CERTIFY, _ATTACK, _JUDGE, _CURVE = range(4)
+# Folded into the base key: samples of noise that share nothing.
+CERTIFY, _ATTACK, _JUDGE, _CURVE = range(4)
 
 
 def certify_arm(
@@ -108,15 +109,13 @@ class _Run:
         self._sigma = sigma
         self._description = description
         self._nearest = _nearest_of_another_class(examples)
-        self._key = jax.random.fold_in(
-            jax.random.key(config.seed), stable_hash("certificates")
-        )
+        self._key = base_key(config)
 
     def certify(self) -> Certificates:
         values = self._values
         return naming("certificates")(
             self._evaluator.certify, self._params, self._examples,
-            jax.random.fold_in(self._key, _CERTIFY), self._sigma,
+            jax.random.fold_in(self._key, CERTIFY), self._sigma,
             num_selection=values.num_selection, num_samples=values.num_samples,
             alpha=values.alpha, description=f"{self._description} certify",
         )  # fmt: skip
@@ -170,9 +169,14 @@ class _Run:
     def _decide(self, part, images, stage: int, alpha: float):
         return self._evaluator.predict(
             self._params, part, jax.random.fold_in(self._key, stage), self._sigma,
-            num_samples=self._values.num_samples, alpha=alpha, images=images,
+            num_samples=self._values.judge_samples, alpha=alpha, images=images,
             description=f"{self._description} judge",
         )  # fmt: skip
+
+
+def base_key(config: Config) -> Key:
+    """Of all noise: the same in all arms."""
+    return jax.random.fold_in(jax.random.key(config.seed), stable_hash("certificates"))
 
 
 def subset(examples: Examples, rows: np.ndarray) -> Examples:

@@ -79,6 +79,7 @@ RULES = {
     "certificates.sigmas": _all("one or more positive numbers", lambda x: x > 0),
     "certificates.num_selection": _COUNT,
     "certificates.num_samples": _COUNT,
+    "certificates.judge_samples": _COUNT,
     "certificates.alpha": _LEVEL,
     "certificates.judge_alpha": _LEVEL,
     "certificates.batch_size": _COUNT,
@@ -158,12 +159,16 @@ def _check_certificates(config: Config) -> None:
     """Refuse so few votes that not even unanimous ones decide, and a wrong attack."""
     values = config.certificates
     # A decision is a two-sided test: twice the level.
-    for field, share in (("alpha", 1), ("judge_alpha", 2)):
-        fewest = least_samples(values[field] / share)
-        if values.num_samples < fewest:
+    for votes, level, sides in (
+        ("num_samples", "alpha", 1),
+        ("judge_samples", "alpha", 2),
+        ("judge_samples", "judge_alpha", 2),
+    ):
+        fewest = least_samples(values[level] / sides)
+        if values[votes] < fewest:
             raise ConfigError(
-                f"certificates.num_samples must be at least {fewest} for "
-                f"certificates.{field} {values[field]:g}, got {values.num_samples}."
+                f"certificates.{votes} must be at least {fewest} for "
+                f"certificates.{level} {values[level]:g}, got {values[votes]}."
             )
     smoothed_attack(config)
 

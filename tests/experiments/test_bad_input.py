@@ -60,8 +60,12 @@ MISTAKES = {
         ["certificates.radii", "rising"],
     ),
     "votes that cannot certify": (
-        {"certificates.num_samples": 20},
-        ["certificates.num_samples", "at least 25", "judge_alpha", "20"],
+        {"certificates.num_samples": 9},
+        ["certificates.num_samples", "at least 10", "alpha 0.001", "9"],
+    ),
+    "votes that cannot refute": (
+        {"certificates.judge_samples": 20},
+        ["certificates.judge_samples", "at least 25", "judge_alpha 1e-07", "20"],
     ),
     "smoothed attack of no steps": (
         {"certificates.attack.num_steps": 0},
