@@ -157,7 +157,7 @@ class SmoothedEvaluator:
         parts = []
         for rows, keys in self._batches(examples, key, description):
             batch, keys = devices.split((images[rows], keys), self._mesh)
-            found = self._votes(params, batch, keys, sigma, num_samples)
+            found = self._votes(params, batch, keys, float(sigma), int(num_samples))
             parts.append(devices.gather(found))
         votes = np.concatenate(parts)[: len(examples.labels)]
         if np.any(votes.sum(axis=1) != num_samples):
@@ -209,7 +209,7 @@ class SmoothedEvaluator:
             arrays = examples.images, examples.labels, radii, starts
             batch = devices.split([array[rows] for array in arrays], self._mesh)
             keys = devices.split(keys, self._mesh)
-            found = step(params, keys, key, batch, sigma, bounds)
+            found = step(params, keys, key, batch, float(sigma), bounds)
             parts.append(devices.gather(found))
         return np.concatenate(parts)[: len(examples.labels)]
 
