@@ -20,7 +20,7 @@ from wbad_jax import attacks
 from wbad_jax.evaluation import SmoothedEvaluator, smoothed_logits_fn, violations
 from wbad_jax.evaluation.smoothing_attack import EVERYWHERE
 
-PGD = attacks.PGD(norm="l2", num_steps=8)
+PGD = attacks.PGD(norm="l2", num_steps=8, keep="last", schedule="linear")
 SIGMA = 0.5
 
 
@@ -90,7 +90,9 @@ def test_a_linear_network_falls_just_beyond_its_margin(key):
         )  # fmt: skip
         moved = signed_distances(params, points)
         assert np.all((moved * margins > 0) == right)
-        np.testing.assert_allclose(moved, (1 - factor) * margins, atol=2e-2)
+        # Of four ends, the one of the luckiest noise: not always the furthest.
+        np.testing.assert_allclose(moved, (1 - factor) * margins, atol=6e-2)
+        assert np.median(np.abs(moved - (1 - factor) * margins)) < 1e-4
 
 
 def test_the_smoothed_logits_are_log_mean_probabilities(key):
@@ -166,7 +168,7 @@ def test_starts_are_used(key):
     margins = signed_distances(params, examples.images)
     examples = dataclasses.replace(examples, labels=(margins > 0).astype(np.int32))
     direction = np.asarray(params["weights"]).reshape(examples.images.shape[1:])
-    direction /= np.linalg.norm(direction)
+    direction = direction / np.linalg.norm(direction)
     beyond = examples.images - 9 * np.sign(margins)[:, None, None, None] * direction
     evaluator = evaluate(stepped)
     radii = 1.5 * np.abs(margins)

@@ -54,7 +54,8 @@ def attack_smoothed(
     the network without noise, and at `starts`.
 
     Args:
-        attack: Climbs, in L2, from all starts.
+        attack: Climbs, in L2, from all starts. Best one that keeps the last point of
+            each: among all points the lowest margin is that of the luckiest noise.
         logits_fn: The network.
         keys: One an image, for the random start.
         noise_key: One key for the noise.
