@@ -170,7 +170,7 @@ def get_config(mode: str = "full") -> Config:
     # units; times the width of the window they are in degrees Celsius.
     config.certificates = ml_collections.ConfigDict()
     config.certificates.set = "test_pairs"
-    config.certificates.max_examples = placeholder(int)
+    config.certificates.max_examples = 100  # the first ones, or None for all
     config.certificates.sigmas = (0.1,)
     config.certificates.num_selection = 100
     config.certificates.num_samples = 1000
@@ -178,7 +178,7 @@ def get_config(mode: str = "full") -> Config:
     config.certificates.alpha = 1e-3
     config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
     config.certificates.noise_batch = 32
-    config.certificates.radii = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25)
+    config.certificates.radii = (0.0, 0.05, 0.1, 0.2)
     # Attack on the smoothed classifier, in L2, with so many draws a gradient. Fresh
     # draws judge it: a certificate is refuted at level `judge_alpha`. The last point of
     # each start is kept, since the best of many would be the one of luckiest noise.

@@ -11,7 +11,6 @@ from typing import Any
 from docs.figures.page_tables import DOCS, read_results, table, write
 
 PAGE = DOCS / "certificates.md"
-_TRAINED = {"noise": "noise", "plain": "clean images"}
 
 
 def tables() -> dict[str, str]:
@@ -31,15 +30,18 @@ def curves_table(results: Mapping[str, Any]) -> str:
             [
                 curve["arm"],
                 trained,
+                str(curve["n"]),
                 f"{record['meta']['num_samples']:,}",
                 *(f"{100 * sure:.1f} / {100 * left:.1f}" for sure, left in shares),
                 f"{100 * curve['abstained']:.1f}",
             ]
         )
-    first = results["runs"]["noise"]["curves"][0]
+    first = results["runs"][0]["curves"][0]
     radii = zip(first["radius"], first["radius_celsius"], strict=True)
     radii_head = [f"{radius:g} ({celsius:g} °C)" for radius, celsius in radii]
-    return table(["arm", "trained on", "votes", *radii_head, "abstains"], cells)
+    return table(
+        ["arm", "trained on", "images", "votes", *radii_head, "abstains"], cells
+    )
 
 
 def checks_table(results: Mapping[str, Any]) -> str:
@@ -66,9 +68,10 @@ def checks_table(results: Mapping[str, Any]) -> str:
 
 
 def _curves(results: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name, record in results["runs"].items():
+    for record in results["runs"]:
         for curve in record["curves"]:
-            yield _TRAINED[name], record, curve
+            trained = "noise" if curve["noise_trained"] else "clean images"
+            yield trained, record, curve
 
 
 def main() -> None:
