@@ -170,7 +170,7 @@ def get_config(mode: str = "full") -> Config:
     # units; times the width of the window they are in degrees Celsius.
     config.certificates = ml_collections.ConfigDict()
     config.certificates.set = "test_pairs"
-    config.certificates.max_examples = 100  # the first ones, or None for all
+    config.certificates.max_examples = 100  # the first ones
     config.certificates.sigmas = (0.1,)
     config.certificates.num_selection = 100
     config.certificates.num_samples = 1000

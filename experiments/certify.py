@@ -65,8 +65,7 @@ def certify_run(config: Config, workdir: pathlib.Path) -> None:
 def first_examples(config: Config, fold: cohort.Fold) -> Examples:
     """The examples to certify: the first of the set, where twins stand together."""
     every = cohort.examples_of(getattr(fold, config.certificates.set))
-    limit = config.certificates.max_examples
-    return every if limit is None else subset(every, slice(limit))
+    return subset(every, slice(config.certificates.max_examples))
 
 
 def _certify_fold(config, fold, arms, examples, workdir, kept, stop: StopRequest):

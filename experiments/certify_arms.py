@@ -179,7 +179,7 @@ def base_key(config: Config) -> Key:
     return jax.random.fold_in(jax.random.key(config.seed), stable_hash("certificates"))
 
 
-def subset(examples: Examples, rows: np.ndarray) -> Examples:
+def subset(examples: Examples, rows: np.ndarray | slice) -> Examples:
     """Some of the examples."""
     arrays: dict[str, Any] = {
         field.name: getattr(examples, field.name)[rows]

@@ -74,7 +74,7 @@ RULES = {
     "evaluation.graybox_confidences": _all(
         "one or more numbers of at least 0", lambda x: x >= 0
     ),
-    "certificates.max_examples": dataclasses.replace(_COUNT, optional=True),
+    "certificates.max_examples": _COUNT,
     "certificates.set": Rule(f"one of {SETS}", lambda name: name in SETS),
     "certificates.sigmas": _all("one or more positive numbers", lambda x: x > 0),
     "certificates.num_selection": _COUNT,
