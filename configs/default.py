@@ -179,12 +179,14 @@ def get_config(mode: str = "full") -> Config:
     config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
     config.certificates.noise_batch = 32
     config.certificates.radii = (0.0, 0.05, 0.1, 0.2)
-    # Attack on the smoothed classifier, in L2, with so many draws a gradient. Fresh
-    # draws judge it: a certificate is refuted at level `judge_alpha`. The last point of
-    # each start is kept, since the best of many would be the one of luckiest noise.
+    # Attack on the smoothed classifier, in L2, with so many draws a gradient. The last
+    # point of each start is kept: the best of many would be that of the luckiest noise.
+    # Fresh draws judge it: decisions are made at level `predict_alpha`, certificates
+    # refuted at level `judge_alpha`.
     config.certificates.attack = dict(num_steps=10, keep="last", schedule="linear")
     config.certificates.attack_samples = 8
     config.certificates.judge_samples = 1000
+    config.certificates.predict_alpha = 1e-3
     config.certificates.judge_alpha = 1e-7
 
     if mode == "smoke":

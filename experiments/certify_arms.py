@@ -150,7 +150,7 @@ class _Run:
                         part, radius, starts, stage, told=f"at {radius:g}"
                     )
                 decided = self._decide(
-                    part, points[rows], stage + 1, self._values.alpha
+                    part, points[rows], stage + 1, self._values.predict_alpha
                 )
                 wrong = decided.predicted != part.labels
                 now = np.where(wrong, WRONG, RIGHT)

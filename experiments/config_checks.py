@@ -81,6 +81,7 @@ RULES = {
     "certificates.num_samples": _COUNT,
     "certificates.judge_samples": _COUNT,
     "certificates.alpha": _LEVEL,
+    "certificates.predict_alpha": _LEVEL,
     "certificates.judge_alpha": _LEVEL,
     "certificates.batch_size": _COUNT,
     "certificates.noise_batch": _COUNT,
@@ -161,7 +162,7 @@ def _check_certificates(config: Config) -> None:
     # A decision is a two-sided test: twice the level.
     for votes, level, sides in (
         ("num_samples", "alpha", 1),
-        ("judge_samples", "alpha", 2),
+        ("judge_samples", "predict_alpha", 2),
         ("judge_samples", "judge_alpha", 2),
     ):
         fewest = least_samples(values[level] / sides)
