@@ -119,6 +119,10 @@ def get_config(mode: str = "full") -> Config:
     config.training.augmentation.max_shift_pixels = 0.0
     config.training.augmentation.max_gain = 0.0
     config.training.augmentation.max_offset_celsius = 0.0
+    # Gaussian noise on the training images, pixel units, not clipped: for smoothing.
+    # Attacks inside the step clip what they make of them. On the validation images it
+    # gives the score "noisy_accuracy".
+    config.training.augmentation.noise_sigma = 0.0
     # Whether every class counts alike in the loss, however many examples it has.
     config.training.balance_classes = False
     config.training.learning_rate = 4e-3
@@ -213,6 +217,29 @@ def get_config(mode: str = "full") -> Config:
     # Arm that the others are compared with; the first if empty.
     config.evaluation.reference_arm = ""
 
+    # Randomised smoothing, for `experiments.certify`. Radii and sigma are in pixel
+    # units; times the width of the window they are in degrees Celsius.
+    config.certificates = ml_collections.ConfigDict()
+    config.certificates.set = "test_pairs"
+    config.certificates.max_examples = 100  # the first ones
+    config.certificates.sigmas = (0.1,)
+    config.certificates.num_selection = 100
+    config.certificates.num_samples = 1000
+    # Probability, for each image, that its certificate is false.
+    config.certificates.alpha = 1e-3
+    config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
+    config.certificates.noise_batch = 32
+    config.certificates.radii = (0.0, 0.05, 0.1, 0.2)
+    # Attack on the smoothed classifier, in L2, with so many draws a gradient. The last
+    # point of each start is kept: the best of many would be that of the luckiest noise.
+    # Fresh draws judge it: decisions are made at level `predict_alpha`, certificates
+    # refuted at level `judge_alpha`.
+    config.certificates.attack = dict(num_steps=10, keep="last", schedule="linear")
+    config.certificates.attack_samples = 8
+    config.certificates.judge_samples = 1000
+    config.certificates.predict_alpha = 1e-3
+    config.certificates.judge_alpha = 1e-7
+
     if mode == "smoke":
         shrink_for_smoke(config)
     return config
@@ -246,6 +273,13 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.suite_batch_size = 8
     for name, few in _SMOKE_SETTINGS.items():
         config.evaluation[name].update(few)
+    config.certificates.max_examples = 8
+    config.certificates.num_selection = 10
+    config.certificates.num_samples = 40
+    config.certificates.radii = (0.0, 0.1)
+    config.certificates.attack.num_steps = 2
+    config.certificates.attack_samples = 2
+    config.certificates.judge_samples = 40
 
 
 _SMOKE_SETTINGS: dict[str, dict[str, int]] = {

@@ -111,3 +111,13 @@ def surrogate_workdirs(config: Config) -> tuple[str, ...]:
     """Workdirs of the runs whose undefended arms make the graybox images."""
     one = config.evaluation.surrogate
     return (*((one,) if one else ()), *config.evaluation.surrogates)
+
+
+def smoothed_attack(config: Config) -> attacks.PGD:
+    """The attack on smoothed classifiers, in L2.
+
+    Raises:
+        ConfigError: If its settings are refused.
+    """
+    settings = config.certificates.attack.to_dict()
+    return build(attacks.PGD, "certificates.attack", settings, norm="l2")

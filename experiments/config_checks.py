@@ -9,6 +9,7 @@ from typing import Any
 from configs.default import Config
 from experiments.attack_settings import (
     evaluation_attacks,
+    smoothed_attack,
     surrogate_workdirs,
     training_attacks,
 )
@@ -17,11 +18,12 @@ from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from experiments.divisions import SPLITS
 from wbad_jax import denoise, training
+from wbad_jax.evaluation.smoothing import least_samples
 from wbad_jax.models.imported import import_network
 
 PROTOCOLS = ("clean", "graybox", "adaptive")
 SETS = ("test", "test_pairs")
-SCORES = ("clean_accuracy", "robust_accuracy")
+SCORES = ("clean_accuracy", "robust_accuracy", "noisy_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ def _all(words: str, holds: Callable[[float], bool]) -> Rule:
 _POSITIVE = _number("positive and finite", lambda x: x > 0)
 _MAY_BE_POSITIVE = dataclasses.replace(_POSITIVE, optional=True)
 _SHARE = _number("between 0 and 1", lambda x: 0 <= x <= 1)
+_LEVEL = _number("above 0 and below 1", lambda x: 0 < x < 1)
 _COUNT = _number("at least 1", lambda x: x >= 1)
 _AT_LEAST_0 = _number("at least 0 and finite", lambda x: x >= 0)
 
@@ -78,6 +81,24 @@ RULES = {
     ),
     "evaluation.graybox_confidences": _all(
         "one or more numbers of at least 0", lambda x: x >= 0
+    ),
+    "certificates.max_examples": _COUNT,
+    "certificates.set": Rule(f"one of {SETS}", lambda name: name in SETS),
+    "certificates.sigmas": _all("one or more positive numbers", lambda x: x > 0),
+    "certificates.num_selection": _COUNT,
+    "certificates.num_samples": _COUNT,
+    "certificates.judge_samples": _COUNT,
+    "certificates.alpha": _LEVEL,
+    "certificates.predict_alpha": _LEVEL,
+    "certificates.judge_alpha": _LEVEL,
+    "certificates.batch_size": _COUNT,
+    "certificates.noise_batch": _COUNT,
+    "certificates.attack_samples": _COUNT,
+    "certificates.radii": Rule(
+        "numbers of at least 0 in rising order",
+        lambda radii: (
+            _all("", lambda x: x >= 0).holds(radii) and list(radii) == sorted({*radii})
+        ),
     ),
 }
 ARM_RULES = {
@@ -110,6 +131,8 @@ def check_values(config: Config) -> None:
         build(import_network, "model", {}, path=config.model.name)
     _check_parts(config)
     _check_evaluation(config)
+    _check_noisy_score(config)
+    _check_certificates(config)
     training_attacks(config)
     evaluation_attacks(config)
     check_suite(config)
@@ -126,6 +149,38 @@ def _check_parts(config: Config) -> None:
             f"training.data_on_device must be one of {PLACES}, got "
             f"{values.data_on_device!r}."
         )
+
+
+def _check_noisy_score(config: Config) -> None:
+    """Refuse a choice by accuracy under noise where there is no noise."""
+    arms = [arm for arm in config.arms if arm in config.arm]
+    chosen = {arm: config.arm[arm].select_by for arm in arms}
+    if config.training.augmentation.noise_sigma:
+        return
+    for arm, score in chosen.items():
+        if score == "noisy_accuracy":
+            raise ConfigError(
+                f"arm.{arm}.select_by is 'noisy_accuracy', which needs "
+                "training.augmentation.noise_sigma above 0."
+            )
+
+
+def _check_certificates(config: Config) -> None:
+    """Refuse so few votes that not even unanimous ones decide, and a wrong attack."""
+    values = config.certificates
+    # A decision is a two-sided test: twice the level.
+    for votes, level, sides in (
+        ("num_samples", "alpha", 1),
+        ("judge_samples", "predict_alpha", 2),
+        ("judge_samples", "judge_alpha", 2),
+    ):
+        fewest = least_samples(values[level] / sides)
+        if values[votes] < fewest:
+            raise ConfigError(
+                f"certificates.{votes} must be at least {fewest} for "
+                f"certificates.{level} {values[level]:g}, got {values[votes]}."
+            )
+    smoothed_attack(config)
 
 
 def _check_evaluation(config: Config) -> None:

@@ -20,6 +20,7 @@ from experiments.step_trace import StepTrace
 from experiments.threshold_log import threshold_observer
 from wbad_jax import attacks, devices, processes, training
 from wbad_jax.data import Dataset
+from wbad_jax.evaluation import Evaluator
 from wbad_jax.training import TrainState
 from wbad_jax.types import Params
 
@@ -195,7 +196,7 @@ def _augment(config, train: Dataset):
 
 
 def _validator(arm, config, validation, budgets, key):
-    """Clean and robust accuracy of parameters on the validation set."""
+    """Clean, robust and, with noise, noisy accuracy on the validation set."""
     attack = build(
         attacks.PGD, "training.validation_pgd", config.training.validation_pgd
     )
@@ -205,6 +206,7 @@ def _validator(arm, config, validation, budgets, key):
     size = devices.round_up(size, mesh)
     # They stay on the devices: a validation set is small and used often.
     batches = [devices.split(b, mesh) for b in examples_of(validation).batches(size)]
+    noisy = _noisy_accuracy(arm, config, validation)
 
     def validate(params: Params) -> dict[str, float]:
         params = devices.replicate(params, mesh)
@@ -214,9 +216,29 @@ def _validator(arm, config, validation, budgets, key):
             flags = step(params, batch, batch_key, budgets[attack.norm])
             sums += [float(jnp.sum(flag)) for flag in flags]
         clean, robust = sums / len(validation)
-        return {"clean_accuracy": clean, "robust_accuracy": robust}
+        scores = {"clean_accuracy": clean, "robust_accuracy": robust}
+        return scores | ({"noisy_accuracy": noisy(params)} if noisy else {})
 
     return validate
+
+
+def _noisy_accuracy(arm, config, validation: Dataset):
+    """Accuracy under the noise of training, which draws once; None without noise."""
+    sigma = config.training.augmentation.noise_sigma
+    if not sigma:
+        return None
+    draws = np.random.default_rng(config.seed).normal(0, sigma, validation.images.shape)
+    images = (validation.images + draws).astype(np.float32)
+    examples, size = examples_of(validation), config.evaluation.batch_size
+    evaluator = Evaluator(
+        arm.classifier.logits_fn, batch_size=min(size, len(validation))
+    )
+
+    def accuracy(params: Params) -> float:
+        predicted = evaluator.logits(params, examples, images).argmax(axis=-1)
+        return float(np.mean(predicted == validation.labels))
+
+    return accuracy
 
 
 def _take_network(params: Params, source: Params) -> Params:

@@ -54,6 +54,10 @@ SCRIPT = textwrap.dedent("""
         attacks.PGD(num_steps=3), params, examples, jax.random.key(2), 0.01
     )
 
+    votes = evaluation.SmoothedEvaluator(
+        classifier.logits_fn, batch_size=3, noise_batch=4
+    ).votes(params, examples, jax.random.key(4), 0.1, 30)
+
     optimizer = optax.sgd(0.05)
     whole = Batch(images[:8], labels[:8], np.ones(8, np.float32))
 
@@ -91,7 +95,7 @@ SCRIPT = textwrap.dedent("""
             restored[f"restored {directory.name}"] = flat(state)
     np.savez(
         folder / f"{name} {jax.process_index()}.npz",
-        devices=mesh.size, margin=broken.margin, logits=attacked.logits,
+        devices=mesh.size, margin=broken.margin, logits=attacked.logits, votes=votes,
         standard=flat(standard), robust=flat(robust), **restored,
     )
 """)
@@ -134,6 +138,7 @@ def run_alone(*arguments):
         ("robust", 1e-4, 1e-5),
         ("margin", 1e-3, 1e-4),
         ("logits", 1e-3, 1e-4),
+        ("votes", 0, 1),  # one may lie on the boundary
     ],
 )
 def test_the_same_on_any_devices(name, rtol, atol, other, runs):
@@ -141,7 +146,7 @@ def test_the_same_on_any_devices(name, rtol, atol, other, runs):
     np.testing.assert_allclose(runs[other][name], want, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("name", ["standard", "robust", "margin", "logits"])
+@pytest.mark.parametrize("name", ["standard", "robust", "margin", "logits", "votes"])
 def test_both_processes_end_with_the_same_bits(name, runs):
     first, second = (runs[f"2 processes {number}"][name] for number in range(2))
     np.testing.assert_array_equal(first, second)

@@ -42,6 +42,35 @@ MISTAKES = {
         {"training.augmentation.max_offset_celsius": 20.0},
         ["training.augmentation.max_offset_celsius", "16 °C", "20.0"],
     ),
+    "negative noise": (
+        {"training.augmentation.noise_sigma": -0.1},
+        ["training.augmentation", "noise_sigma", "-0.1"],
+    ),
+    "choice by noise without noise": (
+        {"arm.wbad.select_by": "noisy_accuracy"},
+        ["arm.wbad.select_by", "training.augmentation.noise_sigma"],
+    ),
+    "sigma of 0": (
+        {"certificates.sigmas": (0.1, 0.0)},
+        ["certificates.sigmas", "positive", "0.0"],
+    ),
+    "level of 1": ({"certificates.alpha": 1.0}, ["certificates.alpha", "below 1"]),
+    "radii in any order": (
+        {"certificates.radii": (0.2, 0.1)},
+        ["certificates.radii", "rising"],
+    ),
+    "votes that cannot certify": (
+        {"certificates.num_samples": 9},
+        ["certificates.num_samples", "at least 10", "alpha 0.001", "9"],
+    ),
+    "votes that cannot refute": (
+        {"certificates.judge_samples": 20},
+        ["certificates.judge_samples", "at least 25", "judge_alpha 1e-07", "20"],
+    ),
+    "smoothed attack of no steps": (
+        {"certificates.attack.num_steps": 0},
+        ["config.certificates.attack", "num_steps", "0"],
+    ),
     "unknown wavelet": ({"denoiser.wavelet": "db99"}, ["denoiser", "db99"]),
     "unknown mode": ({"denoiser.mode": "mirror"}, ["denoiser", "mirror", "symmetric"]),
     "unknown rule": (

@@ -1,5 +1,6 @@
 """Augmentation against scipy.ndimage and closed forms."""
 
+import dataclasses
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from wbad_jax import training
 from wbad_jax.training import AugmentationSettings, augment
@@ -156,6 +157,25 @@ def test_twins_keep_their_difference(key):
 
 
 @pytest.mark.fast
+def test_noise_is_normal_not_clipped_and_each_image_s_own(key):
+    images = np.zeros((40, 16, 16, 1), np.float32)
+    images[::2] = 1.0
+    settings = AugmentationSettings(noise_sigma=0.25)
+    changed = np.asarray(run(key, images, settings, 2), np.float64)
+    noise = (changed - images) / 0.25
+    assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-3
+    flat = noise.reshape(40, -1)
+    correlations = np.corrcoef(flat) - np.eye(40)
+    assert np.abs(correlations).max() < 0.3  # also of the images of one group
+    assert changed.min() < -0.5
+    assert changed.max() > 1.5
+    # It comes last: what the others make is the same without it.
+    plain = np.asarray(run(key, images, ALL, 2))
+    both = np.asarray(run(key, images, dataclasses.replace(ALL, noise_sigma=0.25), 2))
+    np.testing.assert_allclose(both - plain, 0.25 * noise, atol=1e-5)
+
+
+@pytest.mark.fast
 def test_a_function_of_the_key_in_one_trace(key):
     traces = []
 
@@ -205,6 +225,7 @@ def test_one_change_does_not_alter_the_draws_of_another(key):
         ("max_shift_pixels", float("inf")),
         ("max_gain", 1.5),
         ("max_offset", float("nan")),
+        ("noise_sigma", -0.1),
     ],
 )
 def test_settings_refuse(field, value):

@@ -16,7 +16,7 @@ from wbad_jax.attacks.ddn import DDN
 from wbad_jax.attacks.dead_coefficients import dead_but_reachable
 from wbad_jax.attacks.decision_threshold import SignedScore, at_threshold
 from wbad_jax.attacks.detector import DetectorAwarePGD
-from wbad_jax.attacks.eot import expectation_over_transformation
+from wbad_jax.attacks.eot import expectation_over_transformation, log_mean_softmax
 from wbad_jax.attacks.fab import FAB
 from wbad_jax.attacks.fgsm import FGSM, RandomStartFGSM
 from wbad_jax.attacks.fmn import FMN
@@ -99,6 +99,7 @@ __all__ = [
     "dead_but_reachable",
     "epsilon_of_celsius",
     "expectation_over_transformation",
+    "log_mean_softmax",
     "finish",
     "foolbox_model",
     "margin",

@@ -4,15 +4,33 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt32
+from jaxtyping import Array, Float, UInt32
 
 from wbad_jax.types import Images, Key, Logits, LogitsFn
 
 
+def mean_logits(draws: Float[Array, "draws classes"]) -> Float[Array, " classes"]:
+    """The plain mean over draws."""
+    return jnp.mean(draws, axis=0)
+
+
+def log_mean_softmax(draws: Float[Array, "draws classes"]) -> Float[Array, " classes"]:
+    """Logarithms of the mean probabilities over draws, however small these are.
+
+    Reference:
+        Salman et al. (2019), Provably robust deep learning via adversarially trained
+        smoothed classifiers, equation 6.
+    """
+    return jax.nn.logsumexp(jax.nn.log_softmax(draws), axis=0) - jnp.log(len(draws))
+
+
 def expectation_over_transformation(
-    random_logits_fn: Callable[[Key, Images], Logits], key: Key, num_samples: int
+    random_logits_fn: Callable[[Key, Images], Logits],
+    key: Key,
+    num_samples: int,
+    average: Callable[[Array], Array] = mean_logits,
 ) -> LogitsFn:
-    """Returns the mean logits of a randomised model over draws.
+    """Returns the mean logits, say, of a randomised model over draws.
 
     Attacks want a function of the images. Here each image draws from a key that follows
     from its own bits: every new point of an attack sees new draws, the same point sees
@@ -31,6 +49,8 @@ def expectation_over_transformation(
             logits `[n, classes]`; it is mapped over examples and draws.
         key: One typed key.
         num_samples: Draws an image. The memory of the model's pass grows with it.
+        average: From logits `[draws, classes]` to the logits that the attack sees:
+            `mean_logits`, or `log_mean_softmax` where classes are voted for.
 
     Raises:
         ValueError: If `num_samples` is below 1.
@@ -45,7 +65,7 @@ def expectation_over_transformation(
     def logits_of(image_key: Key, image: Array) -> Array:
         keys = jax.random.split(image_key, num_samples)
         draws = jax.vmap(lambda one: random_logits_fn(one, image[None])[0])(keys)
-        return jnp.mean(draws, axis=0)
+        return average(draws)
 
     def logits_fn(images: Images) -> Logits:
         keys = jax.vmap(lambda bits: jax.random.fold_in(key, bits))(_digest(images))

@@ -6,6 +6,15 @@ from wbad_jax.evaluation.ceiling import (
     one_member_bound,
     pair_bound,
 )
+from wbad_jax.evaluation.certified_curve import (
+    AccuracyCurve,
+    above_pair_bound,
+    accuracy_curve,
+    certified_right,
+    contradictory_twins,
+    crossings,
+    twin_rows,
+)
 from wbad_jax.evaluation.comparisons import (
     compare,
     compare_arms,
@@ -14,7 +23,9 @@ from wbad_jax.evaluation.comparisons import (
     paired_interval,
     sign_flip,
 )
-from wbad_jax.evaluation.explain import explain
+from wbad_jax.evaluation.explain import (
+    explain,
+)
 from wbad_jax.evaluation.intervals import (
     auc_with_interval,
     bootstrap_interval,
@@ -22,8 +33,15 @@ from wbad_jax.evaluation.intervals import (
     sums_by_patient,
     wilson_interval,
 )
-from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
-from wbad_jax.evaluation.metrics import Metrics, classification_metrics, margins
+from wbad_jax.evaluation.matrix import (
+    CorrectMatrix,
+    correct_matrix,
+)
+from wbad_jax.evaluation.metrics import (
+    Metrics,
+    classification_metrics,
+    margins,
+)
 from wbad_jax.evaluation.observer import (
     InformedObserver,
     mean_with_interval,
@@ -47,16 +65,45 @@ from wbad_jax.evaluation.outcomes import (
     worst_case,
     write_parquet,
 )
-from wbad_jax.evaluation.report import add_worst_cases, format_table, write_results
+from wbad_jax.evaluation.report import (
+    add_worst_cases,
+    format_table,
+    write_results,
+)
 from wbad_jax.evaluation.robustness import (
     Attacked,
     AttackOfParameters,
     Evaluator,
     Examples,
 )
-from wbad_jax.evaluation.rows import VALIDATION, Row, make_row, make_rows
-from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
-from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
+from wbad_jax.evaluation.rows import (
+    VALIDATION,
+    Row,
+    make_row,
+    make_rows,
+)
+from wbad_jax.evaluation.scanning import (
+    ScanningObserver,
+    certified_accuracy,
+)
+from wbad_jax.evaluation.scanning_fit import (
+    fit_scanning_observers,
+)
+from wbad_jax.evaluation.smoothed_evaluator import (
+    SmoothedEvaluator,
+)
+from wbad_jax.evaluation.smoothing import (
+    Certificates,
+    Decision,
+    certify_votes,
+    count_votes,
+    decide_votes,
+    violations,
+)
+from wbad_jax.evaluation.smoothing_attack import (
+    attack_smoothed,
+    smoothed_logits_fn,
+)
 from wbad_jax.evaluation.variance import (
     CohortVariance,
     CrossedVariance,
@@ -65,14 +112,16 @@ from wbad_jax.evaluation.variance import (
 )
 
 __all__ = [
-    "VALIDATION",
+    "AccuracyCurve",
     "AtSpecificity",
     "AttackOfParameters",
     "Attacked",
+    "Certificates",
     "CohortVariance",
     "Condition",
     "CorrectMatrix",
     "CrossedVariance",
+    "Decision",
     "Evaluator",
     "Examples",
     "InformedObserver",
@@ -82,19 +131,30 @@ __all__ = [
     "PairBound",
     "Row",
     "ScanningObserver",
+    "SmoothedEvaluator",
+    "VALIDATION",
+    "above_pair_bound",
+    "accuracy_curve",
     "add_worst_cases",
+    "attack_smoothed",
     "auc_with_interval",
     "bootstrap_interval",
     "by_patient",
     "carry_over",
     "certified_accuracy",
+    "certified_right",
+    "certify_votes",
     "choose_operating_point",
     "classification_metrics",
     "cohort_variance",
     "compare",
     "compare_arms",
+    "contradictory_twins",
     "correct_matrix",
+    "count_votes",
     "crossed_variance",
+    "crossings",
+    "decide_votes",
     "evaluate_at",
     "explain",
     "fit_scanning_observers",
@@ -115,7 +175,10 @@ __all__ = [
     "proportion_interval",
     "read_parquet",
     "sign_flip",
+    "smoothed_logits_fn",
     "sums_by_patient",
+    "twin_rows",
+    "violations",
     "wilson_interval",
     "within",
     "worst_case",

@@ -182,9 +182,7 @@ def _first_largest(flat):
     pixels = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
     smaller = flat < jnp.max(flat, axis=1, keepdims=True)
     # Not smaller, rather than equal: NaN then leads to the first pixel, NaN as well.
-    return jnp.min(
-        jnp.where(smaller, flat.shape[1] - 1, pixels), axis=1, keepdims=True
-    )
+    return jnp.min(jnp.where(smaller, flat.shape[1] - 1, pixels), axis=1, keepdims=True)
 
 
 def group_norm(channels: int) -> GroupNorm:
