@@ -161,6 +161,12 @@ def get_config(mode: str = "full") -> Config:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)
     config.evaluation.baselines = False
+    # Whether the numbers can be trusted: "outcomes" checks what was recorded, "full"
+    # computes too, "none". Unset: "outcomes", and "full" under `evaluate --strict`.
+    config.evaluation.checks = placeholder(str)
+    config.evaluation.check_sizes = dict(
+        num_examples=64, noise_examples=32, noise_samples=10_000, square_queries=1000
+    )
 
     if mode == "smoke":
         shrink_for_smoke(config)
@@ -192,6 +198,9 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.pgd = dict(num_steps=2, restarts=1)
     config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
     config.evaluation.graybox_confidences = (1.0,)
+    config.evaluation.check_sizes = dict(
+        num_examples=8, noise_examples=4, noise_samples=20, square_queries=20
+    )
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

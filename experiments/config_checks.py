@@ -11,10 +11,12 @@ from experiments.attack_settings import evaluation_attacks, training_attacks
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, training
+from wbad_jax.evaluation import CheckSettings
 from wbad_jax.models.imported import import_network
 
 PROTOCOLS = ("clean", "graybox", "adaptive")
 SETS = ("test", "test_pairs")
+CHECKS = ("none", "outcomes", "full")
 SCORES = ("clean_accuracy", "robust_accuracy")
 
 
@@ -129,6 +131,12 @@ def _check_evaluation(config: Config) -> None:
             raise ConfigError(
                 f"evaluation.{field} names {sorted(unknown)}; known are {known}."
             )
+    build(CheckSettings, "evaluation.check_sizes", config.evaluation.check_sizes)
+    if config.evaluation.checks not in (None, *CHECKS):
+        raise ConfigError(
+            f"evaluation.checks must be one of {CHECKS}, got "
+            f"{config.evaluation.checks!r}."
+        )
     own = "undefended" in config.arms
     wanted = "graybox" in config.evaluation.protocols
     if wanted and not own and not config.evaluation.surrogate:

@@ -4,10 +4,12 @@ import pathlib
 from typing import Any
 
 from configs.default import Config
+from experiments.checks import check_run
 from experiments.cohort import Fold
 from experiments.evaluate_arms import SURROGATE_ARM, Trained
 from experiments.run_folder import provenance
 from experiments.settings import evaluation_dtype
+from experiments.stopping import StopRequest
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
@@ -20,6 +22,7 @@ def summarise(
     trained: list[Trained],
     outcomes: list[Outcome],
     workdir: pathlib.Path,
+    stop: StopRequest | None = None,
 ) -> list[evaluation.Row]:
     """Pool folds, write all results files and print the table.
 
@@ -29,6 +32,7 @@ def summarise(
         trained: Arms and parameters of each fold.
         outcomes: Of all folds.
         workdir: Where to write.
+        stop: Heeded in the checks that compute.
 
     Returns:
         The rows of `results.json`.
@@ -41,6 +45,8 @@ def summarise(
         for outcome in evaluation.add_worst_cases(pooled)
     ]
     meta = _meta(config, folds, trained)
+    # Before `results.json`: a run that has it is finished.
+    checks = check_run(config, folds, trained, pooled, rows, workdir, stop)
     evaluation.write_results(workdir, meta, rows)
     print(evaluation.format_table(rows))
     low, high = window
@@ -50,6 +56,8 @@ def summarise(
         f"°C; L2 {meta['headline_epsilon_l2']:.4f}. Graybox images from "
         f"{meta['surrogate']}.\nResults in {workdir}. Research only: no diagnostic use."
     )
+    if checks:
+        print(evaluation.format_failures(checks))
     return rows
 
 

@@ -242,8 +242,24 @@ class Denoiser(nnx.Module):
         _, details = decompose(jnp.asarray(images), self.settings)
         return self.predictor(details, noise_levels(details, self.settings))
 
+    def pixel_thresholds(self, images: Images) -> list[list[PerChannel]]:
+        """Thresholds in pixel units, by level (coarsest first) and orientation.
+
+        Args:
+            images: `[*batch, height, width, channels]`.
+        """
+        images = jnp.asarray(images)
+        _, details = decompose(images, self.settings)
+        sigmas = noise_levels(details, self.settings)
+        return detail_thresholds(
+            details, sigmas, images.shape, self.settings, self._learned
+        )
+
+    @property
+    def _learned(self) -> Learned | None:
+        predicted = self.settings.threshold_rule == "predicted"
+        return self.predictor if predicted else self.thresholds()
+
     def __call__(self, images: Images, *, backward: Backward = "exact") -> Images:
         """Denoise images; see `wavelet_denoise`."""
-        predicted = self.settings.threshold_rule == "predicted"
-        learned = self.predictor if predicted else self.thresholds()
-        return wavelet_denoise(images, self.settings, learned, backward=backward)
+        return wavelet_denoise(images, self.settings, self._learned, backward=backward)
