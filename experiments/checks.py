@@ -1,6 +1,5 @@
 """The checks of an evaluation on every arm, and their file `checks.json`."""
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -91,7 +90,7 @@ def check_run(
         for name, subject, identity in subjects:
             verdicts[name] += _compute(name, subject, settings, parts, identity)
         parts.remove()
-    results = evaluation.collect(None, shared[-2:], reason=reason)
+    results = evaluation.collect(None, shared, reason=reason)
     for name, found in verdicts.items():
         results += evaluation.collect(name, found, reason=reason)
     meta = {

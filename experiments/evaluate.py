@@ -5,8 +5,8 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json`, `results.csv` and `checks.json` into the folder, and prints the table and
-the failed checks. With `--strict` all checks are run, and a failed one is exit status 1.
+`results.json`, `results.csv` and `checks.json` there, and prints the table and the
+failed checks. With `--strict` all checks are run, and a failed one is exit status 1.
 Interrupted, the same command goes on; with other settings it uses nothing of before.
 """
 

@@ -102,7 +102,7 @@ def _fit_head(points: np.ndarray, scale: float) -> tuple[np.ndarray, float, bool
     spread = np.where(spread > 1e-12, spread, np.inf)  # constant features drop out
     labels = np.arange(len(points)) == len(points) - 1
     # Nearly without penalty: they are to be separated perfectly.
-    model = LogisticRegression(C=1e5, max_iter=1000, class_weight="balanced")
+    model = LogisticRegression(C=1e5, solver="newton-cholesky", class_weight="balanced")
     model.fit((points - mean) / spread, labels)
     weights = model.coef_[0] / spread
     score = points @ weights
