@@ -24,7 +24,7 @@ def test_every_check_is_in_the_table():
 
 @pytest.mark.fast
 def test_the_settings_named_exist():
-    for field in re.findall(r"`(?:config\.)?evaluation\.(\w+)`", PAGE):
+    for field in re.findall(r"`(?:config\.)?evaluation\.([a-z_]+)`", PAGE):
         assert field in default.get_config().evaluation, field
 
 
