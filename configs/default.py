@@ -216,6 +216,12 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.baselines = False
     # Arm that the others are compared with; the first if empty.
     config.evaluation.reference_arm = ""
+    # Whether the numbers can be trusted: "outcomes" checks what was recorded, "full"
+    # computes too, "none". Unset: "outcomes", and "full" under `evaluate --strict`.
+    config.evaluation.checks = placeholder(str)
+    config.evaluation.check_sizes = dict(
+        num_examples=64, noise_examples=32, noise_samples=10_000, square_queries=1000
+    )
 
     # Randomised smoothing, for `experiments.certify`. Radii and sigma are in pixel
     # units; times the width of the window they are in degrees Celsius.
@@ -273,6 +279,9 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.suite_batch_size = 8
     for name, few in _SMOKE_SETTINGS.items():
         config.evaluation[name].update(few)
+    config.evaluation.check_sizes = dict(
+        num_examples=8, noise_examples=4, noise_samples=20, square_queries=20
+    )
     config.certificates.max_examples = 8
     config.certificates.num_selection = 10
     config.certificates.num_samples = 40

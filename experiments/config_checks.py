@@ -18,12 +18,14 @@ from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from experiments.divisions import SPLITS
 from wbad_jax import denoise, training
+from wbad_jax.evaluation import CheckSettings
 from wbad_jax.evaluation.smoothing import least_samples
 from wbad_jax.models.imported import import_network
 
 PROTOCOLS = ("clean", "graybox", "adaptive")
 SETS = ("test", "test_pairs")
 SCORES = ("clean_accuracy", "robust_accuracy", "noisy_accuracy")
+CHECKS = ("none", "outcomes", "full")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +203,12 @@ def _check_evaluation(config: Config) -> None:
         raise ConfigError(
             f"evaluation.reference_arm must be one of the arms {tuple(config.arms)} or "
             f"empty, got {reference!r}."
+        )
+    build(CheckSettings, "evaluation.check_sizes", config.evaluation.check_sizes)
+    if config.evaluation.checks not in (None, *CHECKS):
+        raise ConfigError(
+            f"evaluation.checks must be one of {CHECKS}, got "
+            f"{config.evaluation.checks!r}."
         )
     own = "undefended" in config.arms
     wanted = "graybox" in config.evaluation.protocols

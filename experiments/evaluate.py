@@ -5,8 +5,9 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json` and `results.csv` into the folder, and prints the table. Interrupted, the
-same command goes on; with other settings it uses nothing of before.
+`results.json`, `results.csv` and `checks.json` there, and prints the table and the
+failed checks. With `--strict` all checks are run, and a failed one is exit status 1.
+Interrupted, the same command goes on; with other settings it uses nothing of before.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from ml_collections import config_flags
 
 from configs.default import Config
 from experiments import cohort, settings
-from experiments.command_line import prepare_jax, required, run_command
+from experiments.checks import demand_checks, has_failures
+from experiments.command_line import FAILED, prepare_jax, required, run_command
 from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
@@ -72,7 +74,9 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
                 stop=stop,
             )
             trained.append(params)
-        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
+        processes.on_first(
+            lambda: summarise(config, folds, trained, outcomes, workdir, stop)
+        )
         for fold in folds:
             Parts(workdir / fold.name, config).remove()
 
@@ -88,6 +92,10 @@ def _config_of_argv(argv: Sequence[str]) -> Config:
 def define_flags() -> None:
     """Flags of this command; `--config.field=value` applies to the run's config."""
     flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+    flags.DEFINE_bool(
+        "strict", False, "Exit with status 1 if a check of the evaluation fails; all "
+        "checks are run unless --config.evaluation.checks says otherwise.",
+    )  # fmt: skip
     define_distributed()
     config_flags.DEFINE_config_dict(
         "config", _config_of_argv(sys.argv[1:]), lock_config=True
@@ -98,7 +106,12 @@ def main(_) -> None:
     """Entry point."""
     prepare_jax(flags.FLAGS["distributed"].value)
     workdir = pathlib.Path(required("workdir"))
-    evaluate_run(required("config"), workdir)
+    config, strict = required("config"), flags.FLAGS["strict"].value
+    if strict:
+        demand_checks(config)
+    evaluate_run(config, workdir)
+    if strict and processes.is_first() and has_failures(workdir):
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,14 +29,17 @@ class Parts:
     version, device, parameters and images. What was made from others is never read.
     """
 
-    def __init__(self, folder: pathlib.Path | None, config: Config):
+    def __init__(
+        self, folder: pathlib.Path | None, config: Config, name: str = "outcomes"
+    ):
         """Parts of one fold.
 
         Args:
-            folder: They lie in its folder `outcomes`; None keeps nothing.
+            folder: They lie in its folder `name`; None keeps nothing.
             config: The experiment.
+            name: Of the folder.
         """
-        self._folder = folder and folder / "outcomes"
+        self._folder = folder and folder / name
         plain = to_plain(config)
         del plain["data"]["data_dir"]  # may change without changing the run
         self._settings = {"config": plain, **provenance(config)}
@@ -105,6 +109,24 @@ class Parts:
             arrays = {name: file[name] for name in ("images", "logits", "distance")}
         return Attacked(**arrays, seconds=seconds)
 
+    def record(
+        self, name: str, identity: Identity, make: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """A record of plain values: found, or made and kept. For one process.
+
+        Args:
+            name: Of the record, such as "wbad-C13".
+            identity: As in `outcome`.
+            make: Called if there is no file of it.
+        """
+        if self._folder is None:
+            return make()
+        digest = fingerprint([self._settings, name, dict(identity)])
+        path = self._folder / f"{name.replace('/', '-')}-{digest}.json"
+        if not path.exists():
+            write_json(make(), path)
+        return json.loads(path.read_text(encoding="utf-8"))
+
     def remove(self) -> None:
         """Delete all parts: the evaluation is complete."""
         folder = self._folder
@@ -135,6 +157,15 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
         "images": images.hexdigest(),
         "examples": [str(name) for name in examples.example_ids],
     }
+
+
+def write_json(value: Any, path: pathlib.Path) -> None:
+    """Write a file atomically; NaN is an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    text = json.dumps(value, indent=1, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 from configs.default import Config
+from experiments.checks import check_run
 from experiments.cohort import Fold
 from experiments.evaluation_record import evaluation_meta, read_bracket
 from experiments.graybox import Trained
@@ -11,6 +12,7 @@ from experiments.looks import read_looks
 from experiments.pair_ceilings import pair_bound_violations, pair_ceilings
 from experiments.run_folder import provenance
 from experiments.settings import evaluation_dtype
+from experiments.stopping import StopRequest
 from experiments.train_arm import parameters_sha256
 from wbad_jax import evaluation
 from wbad_jax.data import PIXEL_UNITS
@@ -24,6 +26,7 @@ def summarise(
     trained: list[Trained],
     outcomes: list[Outcome],
     workdir: pathlib.Path,
+    stop: StopRequest | None = None,
 ) -> list[evaluation.Row]:
     """Pool folds, write all results files and print the table.
 
@@ -33,6 +36,7 @@ def summarise(
         trained: Arms and parameters of each fold.
         outcomes: Of all folds.
         workdir: Where to write.
+        stop: Heeded in the checks that compute.
 
     Returns:
         The rows of `results.json`.
@@ -40,8 +44,8 @@ def summarise(
     pooled = evaluation.pool(outcomes)
     evaluation.write_parquet(pooled, workdir / "predictions.parquet")
     window = folds[0].test.window
-    pooled = evaluation.add_worst_cases(pooled)
-    rows = evaluation.make_rows(pooled, window, pair_ceilings(folds, pooled))
+    complete = evaluation.add_worst_cases(pooled)
+    rows = evaluation.make_rows(complete, window, pair_ceilings(folds, complete))
     violations = pair_bound_violations(rows)
     meta = _meta(config, folds, trained)
     meta |= evaluation_meta(config, folds, trained, workdir)
@@ -49,8 +53,10 @@ def summarise(
         "test_looks": len(read_looks(workdir)),
         "pair_bound_violations": violations,
     }
-    comparisons = _comparisons(config, pooled, meta)
+    comparisons = _comparisons(config, complete, meta)
     bracket = read_bracket(config, folds)
+    # Before `results.json`: a run that has it is finished.
+    checks = check_run(config, folds, trained, pooled, rows, workdir, stop)
     evaluation.write_results(workdir, meta, rows, comparisons, bracket)
     print(evaluation.format_table(rows))
     for found in violations:
@@ -72,6 +78,8 @@ def summarise(
         f"{meta['test_looks']}.\n"
         f"Results in {workdir}. Research only: no diagnostic use."
     )
+    if checks:
+        print(evaluation.format_failures(checks))
     return rows
 
 

@@ -73,7 +73,9 @@ def train_and_evaluate(
             outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
         _check_same(trained)
-        processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
+        processes.on_first(
+            lambda: summarise(config, folds, trained, outcomes, workdir, stop)
+        )
 
 
 def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:

@@ -90,3 +90,19 @@ def test_nothing_is_kept_where_there_is_no_folder(smoke_config):
     with pytest.raises(AssertionError, match="made again"):
         parts.outcome(CONDITION, IDENTITY, refuse)
     parts.remove()
+
+
+def test_records_are_kept_by_all_they_depend_on(smoke_config, tmp_path):
+    config = smoke_config("quickstart")
+    parts = Parts(tmp_path, config, "checks")
+    record = {"status": "pass", "evidence": {"n": 3, "share": 0.1, "ids": None}}
+    assert parts.record("fold0/wbad-C4", IDENTITY, lambda: record) == record
+    again = Parts(tmp_path, config, "checks")
+    assert again.record("fold0/wbad-C4", IDENTITY, refuse) == record
+    for name, identity in (("wbad-C5", IDENTITY), ("fold0/wbad-C4", {})):
+        with pytest.raises(AssertionError, match="made again"):
+            again.record(name, identity, refuse)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        again.record("nan", IDENTITY, lambda: {"value": float("nan")})
+    again.remove()
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The defended classifier as a pure function of parameters and images."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -246,3 +247,45 @@ def test_same_logits_without_graph_mode(tmp_path):
         subprocess.run([sys.executable, script, path], env=environment, check=True)
         logits.append(np.load(path))
     np.testing.assert_array_equal(*logits)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet"])
+def test_the_last_layer_of_the_features_gives_the_logits(name):
+    settings = dataclasses.replace(SMALL, name=name)
+    classifier = models.Classifier(settings, DENOISERS["universal"])
+    params, images = initial(classifier), draw((16, 20, 1))
+
+    @jax.jit
+    def from_features(params, images):
+        head = params["network"]["head"]
+        features = classifier.features_fn(params, backward="smooth")(images)
+        return features @ head["kernel"] + head["bias"]
+
+    expected = logits_of(classifier, params, images)
+    np.testing.assert_allclose(from_features(params, images), expected, atol=ATOL)
+
+
+def test_features_of_a_network_that_tells_none():
+    name = "tests.models.user_networks:Perceptron"
+    own = models.Classifier(
+        models.ModelSettings(name=name, image_shape=(16, 20, 1)), None
+    )
+    assert not own.has_features
+    with pytest.raises(ValueError, match="needs a method 'penultimate'"):
+        own.features_fn({})
+
+
+def test_thresholds_in_pixel_units():
+    """Universal: the noise level of each image times a constant of its size."""
+    classifier = models.Classifier(SMALL, DENOISERS["universal"])
+    images = draw((16, 20, 1))
+    found = classifier.pixel_thresholds(initial(classifier), images)
+    settings = classifier.denoiser
+    sigma = denoise.noise_sigma(images, settings.wavelet)
+    expected = np.squeeze(sigma) * np.sqrt(2 * np.log(16 * 20))
+    assert [len(level) for level in found] == [3] * settings.level
+    for level in found:
+        for threshold in level:
+            np.testing.assert_allclose(np.squeeze(threshold), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="classifier with a denoiser"):
+        models.Classifier(SMALL).pixel_thresholds({}, images)

@@ -1,5 +1,11 @@
 """Evaluation of classifiers under attack: outcomes, metrics, ceilings, results."""
 
+from wbad_jax.evaluation.arm_record import (
+    ArmRecord,
+)
+from wbad_jax.evaluation.attack_self_test import (
+    attack_self_test,
+)
 from wbad_jax.evaluation.ceiling import (
     PairBound,
     maximum_matching,
@@ -14,6 +20,10 @@ from wbad_jax.evaluation.certified_curve import (
     contradictory_twins,
     crossings,
     twin_rows,
+)
+from wbad_jax.evaluation.check_results import (
+    CheckResult,
+    Verdict,
 )
 from wbad_jax.evaluation.comparisons import (
     compare,
@@ -32,6 +42,13 @@ from wbad_jax.evaluation.intervals import (
     proportion_interval,
     sums_by_patient,
     wilson_interval,
+)
+from wbad_jax.evaluation.masking import (
+    SUBJECT_CHECKS,
+    check_record,
+    collect,
+    format_failures,
+    to_records,
 )
 from wbad_jax.evaluation.matrix import (
     CorrectMatrix,
@@ -104,6 +121,10 @@ from wbad_jax.evaluation.smoothing_attack import (
     attack_smoothed,
     smoothed_logits_fn,
 )
+from wbad_jax.evaluation.subject import (
+    CheckSettings,
+    Subject,
+)
 from wbad_jax.evaluation.variance import (
     CohortVariance,
     CrossedVariance,
@@ -113,10 +134,13 @@ from wbad_jax.evaluation.variance import (
 
 __all__ = [
     "AccuracyCurve",
+    "ArmRecord",
     "AtSpecificity",
     "AttackOfParameters",
     "Attacked",
     "Certificates",
+    "CheckResult",
+    "CheckSettings",
     "CohortVariance",
     "Condition",
     "CorrectMatrix",
@@ -130,12 +154,16 @@ __all__ = [
     "Outcome",
     "PairBound",
     "Row",
+    "SUBJECT_CHECKS",
     "ScanningObserver",
     "SmoothedEvaluator",
+    "Subject",
     "VALIDATION",
+    "Verdict",
     "above_pair_bound",
     "accuracy_curve",
     "add_worst_cases",
+    "attack_self_test",
     "attack_smoothed",
     "auc_with_interval",
     "bootstrap_interval",
@@ -144,9 +172,11 @@ __all__ = [
     "certified_accuracy",
     "certified_right",
     "certify_votes",
+    "check_record",
     "choose_operating_point",
     "classification_metrics",
     "cohort_variance",
+    "collect",
     "compare",
     "compare_arms",
     "contradictory_twins",
@@ -158,6 +188,7 @@ __all__ = [
     "evaluate_at",
     "explain",
     "fit_scanning_observers",
+    "format_failures",
     "format_table",
     "holm",
     "make_row",
@@ -177,6 +208,7 @@ __all__ = [
     "sign_flip",
     "smoothed_logits_fn",
     "sums_by_patient",
+    "to_records",
     "twin_rows",
     "violations",
     "wilson_interval",

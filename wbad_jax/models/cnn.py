@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from wbad_jax import stages
 from wbad_jax.models.downsampling import low_pass
@@ -157,11 +158,15 @@ class ResidualCNN(nnx.Module):
 
     def __call__(self, features: FeatureImages) -> Logits:
         """Map feature images to logits `[batch, classes]`."""
+        return self.head(self.penultimate(features))
+
+    def penultimate(self, features: FeatureImages) -> Float[Array, "batch features"]:
+        """What the last, linear layer sees of feature images."""
         maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
         # From here on few numbers count for much.
         maps = at_least_float32(nnx.relu(self.norm(maps)))
         pooled = [jnp.mean(maps, axis=(1, 2)), _max_pool(maps)]
-        return self.head(jnp.concatenate(pooled, axis=-1))
+        return jnp.concatenate(pooled, axis=-1)
 
 
 def _max_pool(maps):

@@ -6,13 +6,14 @@ has to be asked for by name.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.core import FrozenDict
+from jaxtyping import Array, Float
 
 from wbad_jax import denoise, wavelets
 from wbad_jax.models.cnn import ResidualCNN
@@ -180,10 +181,20 @@ class DefendedClassifier(nnx.Module):
         self, images: Images, *, backward: denoise.Backward = "exact"
     ) -> Logits:
         """Map images in [0, 1] to logits `[batch, classes]`."""
+        return self._apply(images, backward, "__call__")
+
+    def penultimate(
+        self, images: Images, *, backward: denoise.Backward = "exact"
+    ) -> Float[Array, "batch features"]:
+        """Map images to what the network's last, linear layer sees."""
+        return self._apply(images, backward, "penultimate")
+
+    def _apply(self, images: Images, backward: denoise.Backward, method: str):
         if self.denoiser is not None:
             images = self.denoiser(images, backward=backward)
         features = self.settings.features_of(images)
-        return apply_network(self.network, features, self.settings.compute_dtype)
+        dtype = self.settings.compute_dtype
+        return apply_network(self.network, features, dtype, method)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,6 +251,40 @@ class Classifier:
     ) -> LogitsFn:
         """`apply` with the parameters bound: what an attack is given."""
         return lambda images: self.apply(params, images, backward=backward)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the network tells its penultimate features, see `features_fn`."""
+        name = self.settings.name
+        network: Any = MODELS.get(name) or import_network(name)
+        return hasattr(network, "penultimate")
+
+    def features_fn(
+        self, params: Params, *, backward: denoise.Backward = "exact"
+    ) -> Callable[[Images], Float[Array, "batch features"]]:
+        """From images to what the network's last, linear layer sees of them.
+
+        A network named by its import path needs a method `penultimate` that maps
+        feature images to `[batch, features]`.
+
+        Args:
+            params: From `init` or training.
+            backward: Backward pass of the denoiser, see `wavelet_denoise`.
+
+        Raises:
+            ValueError: If the network has no such method.
+        """
+        if not self.has_features:
+            raise ValueError(
+                f"model name {self.settings.name!r} needs a method 'penultimate' for "
+                "its features."
+            )
+
+        def features(images: Images):
+            module = nnx.merge(self._structure, nnx.State(params), copy=True)
+            return module.penultimate(images, backward=backward)
+
+        return features
 
     def thresholds(
         self, params: Params, images: Images | None = None

@@ -31,7 +31,10 @@ def check_compute_dtype(compute_dtype: str) -> None:
 
 
 def apply_network(
-    network: Any, features: Float[Array, "batch ..."], compute_dtype: str = "float32"
+    network: Any,
+    features: Float[Array, "batch ..."],
+    compute_dtype: str = "float32",
+    method: str = "__call__",
 ) -> Logits:
     """Logits of a network that computes in `compute_dtype`.
 
@@ -39,15 +42,17 @@ def apply_network(
         network: A callable `nnx.Module` with float32 parameters.
         features: `[batch, ...]`.
         compute_dtype: Member of `COMPUTE_DTYPES`; "float32" leaves all as it is.
+        method: Method to call in place of the network itself.
 
     Returns:
-        `[batch, classes]`, in the type of `features`.
+        `[batch, classes]`, or what the method returns, in the type of `features`.
     """
     if compute_dtype == "float32":
-        return network(features)
+        return getattr(network, method)(features)
     structure, params = nnx.split(network)
     low = jax.tree.map(lambda leaf: _rounded(leaf, compute_dtype), params)
-    logits = nnx.merge(structure, low)(features.astype(compute_dtype))
+    module = nnx.merge(structure, low)
+    logits = getattr(module, method)(features.astype(compute_dtype))
     return logits.astype(features.dtype)
 
 

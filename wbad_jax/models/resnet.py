@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from wbad_jax.models.cnn import apply_blocks, group_norm, residual_blocks
 from wbad_jax.models.features import FeatureImages
@@ -48,6 +49,10 @@ class ResNet(nnx.Module):
 
     def __call__(self, features: FeatureImages) -> Logits:
         """Map feature images to logits `[batch, classes]`."""
+        return self.head(self.penultimate(features))
+
+    def penultimate(self, features: FeatureImages) -> Float[Array, "batch features"]:
+        """What the last, linear layer sees of feature images."""
         maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
         maps = at_least_float32(nnx.relu(self.norm(maps)))
-        return self.head(jnp.mean(maps, axis=(1, 2)))
+        return jnp.mean(maps, axis=(1, 2))
