@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from wbad_jax import attacks
 from wbad_jax.evaluation.arm_record import percent
 from wbad_jax.evaluation.check_results import Verdict, not_run, verdict
-from wbad_jax.evaluation.metrics import wilson_interval
+from wbad_jax.evaluation.intervals import wilson_interval
 from wbad_jax.evaluation.subject import CheckSettings, Subject
 
 # Inner points lie within this share of the budget.

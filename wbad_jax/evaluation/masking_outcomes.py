@@ -23,7 +23,7 @@ from wbad_jax.evaluation.arm_record import (
     worst,
 )
 from wbad_jax.evaluation.check_results import Verdict, not_run, too_many, verdict
-from wbad_jax.evaluation.metrics import wilson_interval
+from wbad_jax.evaluation.intervals import wilson_interval
 from wbad_jax.evaluation.outcomes import Outcome
 
 # Rates below this are taken for chance.

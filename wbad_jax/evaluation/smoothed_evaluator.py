@@ -229,8 +229,10 @@ class SmoothedEvaluator:
     ) -> Iterator[tuple[np.ndarray, Key]]:
         """Rows and keys of each batch; the last wraps around."""
         n, size = len(examples.labels), self._batch_size
-        bar = tqdm(examples.keys(key, size), total=-(-n // size), desc=description,
-                   leave=False, disable=not processes.is_first())  # fmt: skip
-        for index, keys in enumerate(bar):
+        keys = examples.keys(key)
+        bar = tqdm(range(0, n, size), desc=description, leave=False,
+                   disable=not processes.is_first())  # fmt: skip
+        for start in bar:
             self._before_batch()
-            yield np.arange(index * size, (index + 1) * size) % n, keys
+            rows = np.arange(start, start + size) % n
+            yield rows, keys[rows]
