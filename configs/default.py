@@ -161,6 +161,22 @@ def get_config(mode: str = "full") -> Config:
     # the "undefended" arm of this run.
     config.evaluation.surrogate = placeholder(str)
     config.evaluation.baselines = False
+    # Examples an arm in the picture gallery; 0 for none.
+    config.evaluation.gallery_examples = 6
+
+    config.detection = ml_collections.ConfigDict()  # of experiments.detect
+    # "removed_energy" (by the denoiser), "removed_energy_subbands" (each one a score of
+    # its own) and "prediction_change" (of the network, with and without the denoiser).
+    config.detection.scores = (
+        "removed_energy", "removed_energy_subbands", "prediction_change"
+    )  # fmt: skip
+    config.detection.max_examples = 200  # test images
+    # The attacker who knows the detector, see `attacks.DetectorAwarePGD`; the one who
+    # does not is `evaluation.pgd`.
+    config.detection.aware_pgd = dict(num_steps=50, restarts=1)
+    # Images, of test and validation each, whose physics consistency is scored, by four
+    # fits of the patient twin each, of some seconds. Simulated cohorts alone; 0 is off.
+    config.detection.physics_examples = 0
 
     if mode == "smoke":
         shrink_for_smoke(config)
@@ -192,6 +208,8 @@ def shrink_for_smoke(config: Config) -> None:
     config.evaluation.pgd = dict(num_steps=2, restarts=1)
     config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
     config.evaluation.graybox_confidences = (1.0,)
+    config.evaluation.gallery_examples = 2
+    config.detection.aware_pgd.num_steps = 3
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

@@ -62,11 +62,17 @@ def evaluation_attacks(config: Config) -> dict[str, Attack]:
     Raises:
         ConfigError: If `evaluation.attacks` names an unknown attack.
     """
-    result = {}
-    for name in config.evaluation.attacks:
-        settings = config.evaluation.get(name, {})
-        result[name] = naming(f"evaluation.{name}")(attacks.build, name, **settings)
-    return result
+    return {name: named_attack(config, name) for name in config.evaluation.attacks}
+
+
+def named_attack(config: Config, name: str) -> Attack:
+    """One white-box attack with the settings of `evaluation`.
+
+    Raises:
+        ConfigError: If it is unknown, or its settings are impossible.
+    """
+    settings = config.evaluation.get(name, {})
+    return naming(f"evaluation.{name}")(attacks.build, name, **settings)
 
 
 def graybox_attacks(config: Config) -> dict[str, list[Attack]]:

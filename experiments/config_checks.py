@@ -10,7 +10,8 @@ from configs.default import Config
 from experiments.attack_settings import evaluation_attacks, training_attacks
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
-from wbad_jax import denoise, training
+from experiments.watch import SCORES as SCORES_OF_IMAGES
+from wbad_jax import attacks, denoise, training
 from wbad_jax.models.imported import import_network
 
 PROTOCOLS = ("clean", "graybox", "adaptive")
@@ -68,6 +69,9 @@ RULES = {
     "evaluation.graybox_confidences": _all(
         "one or more numbers of at least 0", lambda x: x >= 0
     ),
+    "evaluation.gallery_examples": _AT_LEAST_0,
+    "detection.max_examples": _COUNT,
+    "detection.physics_examples": _AT_LEAST_0,
 }
 ARM_RULES = {
     "num_steps": _number("at least 0", lambda x: x >= 0),
@@ -99,6 +103,7 @@ def check_values(config: Config) -> None:
         build(import_network, "model", {}, path=config.model.name)
     _check_parts(config)
     _check_evaluation(config)
+    _check_detection(config)
     training_attacks(config)
     evaluation_attacks(config)
 
@@ -136,3 +141,14 @@ def _check_evaluation(config: Config) -> None:
             "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
             "config.arms or the workdir of one in evaluation.surrogate."
         )
+
+
+def _check_detection(config: Config) -> None:
+    """Refuse unknown scores, and an attacker who cannot be built."""
+    unknown = set(config.detection.scores) - set(SCORES_OF_IMAGES)
+    if unknown or not config.detection.scores:
+        raise ConfigError(
+            f"detection.scores must name one or more of {SCORES_OF_IMAGES}, got "
+            f"{tuple(config.detection.scores)}."
+        )
+    build(attacks.DetectorAwarePGD, "detection.aware_pgd", config.detection.aware_pgd)

@@ -19,7 +19,7 @@ from experiments.stopping import StopRequest
 from experiments.train_arm import restore_arm, stable_hash
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples, Outcome
-from wbad_jax.types import Params
+from wbad_jax.types import Key, Params
 
 SURROGATE_ARM = "undefended"
 Trained = Mapping[str, tuple[Arm, Params]]
@@ -95,9 +95,7 @@ class _SetEvaluation:
         self._examples = examples
         self._fold = fold
         self._parts = parts
-        self._key = jax.random.fold_in(
-            jax.random.key(config.seed), stable_hash("evaluation")
-        )
+        self._key = evaluation_key(config)
         self._evaluator = functools.partial(
             Evaluator,
             batch_size=min(config.evaluation.batch_size, len(examples.labels)),
@@ -201,6 +199,11 @@ class _SetEvaluation:
             distance=attacked.distance if attacked else np.zeros(len(logits)),
             seconds=attacked.seconds if attacked else 0.0,
         )
+
+
+def evaluation_key(config: Config) -> Key:
+    """Base key of the random draws of all attacks."""
+    return jax.random.fold_in(jax.random.key(config.seed), stable_hash("evaluation"))
 
 
 def backward_modes(arm: Arm, modes):

@@ -22,6 +22,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.gallery import write_galleries
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
 from experiments.stopping import stop_request
@@ -69,6 +70,7 @@ def train_and_evaluate(
             outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
         _check_same(trained)
+        write_galleries(config, folds[0], trained[0], outcomes, workdir, stop)
         processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
 
 
@@ -111,8 +113,7 @@ def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
         processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
     parts.remove()
     # Read back even if just written: interrupted or not, results come from the file.
-    # The first process alone makes results of it.
-    return processes.on_first(lambda: evaluation.read_parquet(path)) or []
+    return evaluation.read_parquet(path)
 
 
 def define_flags() -> None:

@@ -6,6 +6,16 @@ from wbad_jax.evaluation.ceiling import (
     one_member_bound,
     pair_bound,
 )
+from wbad_jax.evaluation.detection import (
+    FALSE_ALARMS,
+    Detection,
+    Guarded,
+    best_hidden,
+    frozen_limit,
+    measure_detection,
+    prediction_change,
+)
+from wbad_jax.evaluation.evasion import Evasion
 from wbad_jax.evaluation.metrics import (
     Metrics,
     classification_metrics,
@@ -38,10 +48,14 @@ from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
 from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
 
 __all__ = [
+    "FALSE_ALARMS",
     "Attacked",
     "Condition",
+    "Detection",
     "Evaluator",
+    "Evasion",
     "Examples",
+    "Guarded",
     "InformedObserver",
     "Metrics",
     "Outcome",
@@ -49,10 +63,13 @@ __all__ = [
     "Row",
     "ScanningObserver",
     "add_worst_cases",
+    "best_hidden",
     "certified_accuracy",
     "classification_metrics",
+    "measure_detection",
     "fit_scanning_observers",
     "format_table",
+    "frozen_limit",
     "make_row",
     "margins",
     "maximum_matching",
@@ -62,6 +79,7 @@ __all__ = [
     "one_member_bound",
     "pair_bound",
     "pool",
+    "prediction_change",
     "read_parquet",
     "wilson_interval",
     "worst_case",
