@@ -32,8 +32,9 @@ class Watch:
     def __init__(self, arm: Arm, config: Config, params: Params):
         own = arm.evaluated.denoiser
         settings = own or build(DenoiserSettings, "denoiser", config.denoiser)
-        # An attacker on the scores also moves the estimate of the noise.
-        settings = dataclasses.replace(settings, sigma_gradient=True)
+        # Through a median all gradient goes to one or two coefficients: an attacker
+        # who follows it is misled.
+        settings = dataclasses.replace(settings, sigma_gradient=False)
         self.settings = settings
         self._deployed: Classifier = arm.evaluated
         self._watching = dataclasses.replace(arm.evaluated, denoiser=settings)

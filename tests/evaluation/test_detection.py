@@ -56,7 +56,7 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_patients():
     found = evaluation.measure_detection(clean, attacked, patients)
     fooled = attacked.wrong & ~clean.wrong
     rng, areas = np.random.default_rng(1), []
-    for _ in range(1000):
+    for _ in range(300):
         drawn = rng.integers(0, 20, 20)
         rows = np.concatenate([np.flatnonzero(patients == p) for p in drawn])
         hit = rows[fooled[rows]]
@@ -64,8 +64,8 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_patients():
         scores = np.r_[clean.excess[rows], attacked.excess[hit]]
         areas.append(roc_auc_score(truth, scores))
     low, high = np.percentile(areas, [2.5, 97.5])
-    assert found.ci_low == pytest.approx(low, abs=0.012)
-    assert found.ci_high == pytest.approx(high, abs=0.012)
+    assert found.ci_low == pytest.approx(low, abs=0.025)
+    assert found.ci_high == pytest.approx(high, abs=0.025)
 
 
 @pytest.mark.fast
@@ -79,14 +79,14 @@ def test_nothing_fooled_leaves_no_curve():
 
 
 @pytest.mark.fast
-@pytest.mark.parametrize("n", [1, 20, 21, 100])
-def test_a_frozen_limit_flags_at_most_its_share(n):
+@pytest.mark.parametrize("n", [1, 20, 21, 60, 100])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
+def test_a_frozen_limit_is_the_lowest_that_flags_its_share(n, share):
     scores = np.random.default_rng(n).permutation(np.arange(n, dtype=float))
-    limit = evaluation.frozen_limit(scores)
-    assert np.mean(scores > limit) <= 0.05
-    # One lower would flag too many.
-    assert np.mean(scores > limit - 1) > 0.05 or limit == 0
-    assert evaluation.frozen_limit(scores, 0.5) == np.median(scores) + (n % 2 == 0) / 2
+    limit = evaluation.frozen_limit(scores, share)
+    allowed = round(share * n, 9)
+    assert np.sum(scores > limit) <= allowed
+    assert np.sum(scores > limit - 1) > allowed or limit == 0
 
 
 @pytest.mark.fast

@@ -38,6 +38,7 @@ def trained(data_dir, tmp_path_factory):
     config.data.data_dir = str(data_dir)
     config.evaluation.attacks = ("fgsm", "pgd")
     config.evaluation.protocols = ("clean", "adaptive")
+    config.evaluation.backward_modes = ()
     workdir = tmp_path_factory.mktemp("detect")
     train_and_evaluate(config.lock(), workdir)
     return workdir
@@ -85,6 +86,7 @@ def test_every_detector_is_measured_under_both_attackers(finished, capsys):
     assert not (finished / "detection" / "outcomes").exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_detection_goes_on(finished, monkeypatch):
     config, attack = load_config(finished), Evaluator.attack
     config.detection.scores = ("prediction_change",)
