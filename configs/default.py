@@ -10,6 +10,8 @@ from typing import Any
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+from configs import evaluation_fields
+
 # An `ml_collections.ConfigDict`, whose fields no type checker knows.
 Config = Any
 
@@ -161,90 +163,9 @@ def get_config(mode: str = "full") -> Config:
     config.training.cw = dict(num_searches=1, num_steps=8, learning_rate=2e-3)
     config.training.validation_pgd = dict(num_steps=10)
 
-    config.evaluation = ml_collections.ConfigDict()
-    config.evaluation.batch_size = 128
-    # What networks compute in; unset: as in training, so that what is attacked is what
-    # was trained.
-    config.evaluation.compute_dtype = placeholder(str)
-    config.evaluation.sets = ("test",)
-    config.evaluation.protocols = ("clean", "graybox", "adaptive")
-    config.evaluation.attacks = ("fgsm", "pgd", "cw")
-    config.evaluation.epsilon_multiples = (1.0,)
-    config.evaluation.pgd = dict(num_steps=20, restarts=2)
-    config.evaluation.cw = dict(num_searches=5, num_steps=50, learning_rate=1e-3)
-    # Attacks after these on what is still classified correctly: "", "short" or "full",
-    # see experiments/attack_suite.py. In each of these norms, in batches of this size;
-    # `max_examples` in a section below limits how many examples an attack gets.
-    config.evaluation.suite = ""
-    config.evaluation.suite_norms = ("linf", "l2")
-    config.evaluation.suite_batch_size = 128
-    # Radii of security curves, as multiples of the budget, beside those with all
-    # attacks: distances of one minimal-norm search (FAB), then APGD on what is left.
-    config.evaluation.curve_multiples = ()
-    config.evaluation.minimal_norm = dict(num_steps=50, restarts=2)
-    config.evaluation.twin = dict(fractions=(0.25, 0.75, 1.0, 1.5, 2.0))
-    config.evaluation.template = dict(fractions=(0.5, 1.0))
-    config.evaluation.signed_score = dict(num_steps=20)
-    config.evaluation.apgd = dict(num_steps=50, restarts=2)
-    config.evaluation.fab = dict(num_steps=50, restarts=2)
-    config.evaluation.fmn = dict(num_steps=100)
-    config.evaluation.subband = dict(num_steps=40)  # of the approximation
-    config.evaluation.details = dict(num_steps=40)
-    config.evaluation.square = dict(num_queries=1000)
-    config.evaluation.square_blocks = dict(num_queries=500)  # of approximation pixels
-    config.evaluation.coarse = dict(num_queries=600)
-    config.evaluation.noise = dict(num_samples=1000, max_examples=32)
-    # Steps of the APGD that climbs from the starts that these attacks prepare.
-    config.evaluation.threshold_estimator = dict(num_steps=30)
-    config.evaluation.threshold_crossing = dict(num_steps=30, rounds=20)
-    config.evaluation.warm_starts = dict(
-        num_steps=15, enlargement=2.0, corner_levels=(1,)
-    )
-    # Graybox C&W: confidences as multiples of the surrogate's median clean margin.
-    config.evaluation.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
-    # Other backward passes of the denoiser that adaptive attacks also follow.
-    config.evaluation.backward_modes = ("identity", "smooth")
-    # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
-    # the "undefended" arm of this run.
-    config.evaluation.surrogate = placeholder(str)
-    # More of them, each a run of another seed on the same split: the undefended arm
-    # under their images is the control.
-    config.evaluation.surrogates = ()
-    # JSON of experiments.ceiling on the same cohort, for the bracket of what can be
-    # reached; it has to have the radii evaluated.
-    config.evaluation.bracket = placeholder(str)
-    config.evaluation.baselines = False
-    # Arm that the others are compared with; the first if empty.
-    config.evaluation.reference_arm = ""
-    # Whether the numbers can be trusted: "outcomes" checks what was recorded, "full"
-    # computes too, "none". Unset: "outcomes", and "full" under `evaluate --strict`.
-    config.evaluation.checks = placeholder(str)
-    config.evaluation.check_sizes = dict(
-        num_examples=64, noise_examples=32, noise_samples=10_000, square_queries=1000
-    )
-
-    # Randomised smoothing, for `experiments.certify`. Radii and sigma are in pixel
-    # units; times the width of the window they are in degrees Celsius.
-    config.certificates = ml_collections.ConfigDict()
-    config.certificates.set = "test_pairs"
-    config.certificates.max_examples = 100  # the first ones
-    config.certificates.sigmas = (0.1,)
-    config.certificates.num_selection = 100
-    config.certificates.num_samples = 1000
-    # Probability, for each image, that its certificate is false.
-    config.certificates.alpha = 1e-3
-    config.certificates.batch_size = 8  # images, each with `noise_batch` draws at once
-    config.certificates.noise_batch = 32
-    config.certificates.radii = (0.0, 0.05, 0.1, 0.2)
-    # Attack on the smoothed classifier, in L2, with so many draws a gradient. The last
-    # point of each start is kept: the best of many would be that of the luckiest noise.
-    # Fresh draws judge it: decisions are made at level `predict_alpha`, certificates
-    # refuted at level `judge_alpha`.
-    config.certificates.attack = dict(num_steps=10, keep="last", schedule="linear")
-    config.certificates.attack_samples = 8
-    config.certificates.judge_samples = 1000
-    config.certificates.predict_alpha = 1e-3
-    config.certificates.judge_alpha = 1e-7
+    config.evaluation = evaluation_fields.evaluation_fields()
+    config.certificates = evaluation_fields.certificate_fields()
+    config.detection = evaluation_fields.detection_fields()
 
     if mode == "smoke":
         shrink_for_smoke(config)
@@ -272,41 +193,7 @@ def shrink_for_smoke(config: Config) -> None:
     config.training.pgd.num_steps = 2
     config.training.cw.num_steps = 2
     config.training.validation_pgd.num_steps = 2
-    config.evaluation.batch_size = 16
-    config.evaluation.pgd = dict(num_steps=2, restarts=1)
-    config.evaluation.cw = dict(num_searches=2, num_steps=3, learning_rate=2e-3)
-    config.evaluation.graybox_confidences = (1.0,)
-    config.evaluation.suite_batch_size = 8
-    for name, few in _SMOKE_SETTINGS.items():
-        config.evaluation[name].update(few)
-    config.evaluation.check_sizes = dict(
-        num_examples=8, noise_examples=4, noise_samples=20, square_queries=20
-    )
-    config.certificates.max_examples = 8
-    config.certificates.num_selection = 10
-    config.certificates.num_samples = 40
-    config.certificates.radii = (0.0, 0.1)
-    config.certificates.attack.num_steps = 2
-    config.certificates.attack_samples = 2
-    config.certificates.judge_samples = 40
-
-
-_SMOKE_SETTINGS: dict[str, dict[str, int]] = {
-    "signed_score": dict(num_steps=2),
-    "apgd": dict(num_steps=3, restarts=1),
-    "fab": dict(num_steps=2, restarts=1),
-    "minimal_norm": dict(num_steps=2, restarts=1),
-    "fmn": dict(num_steps=3),
-    "subband": dict(num_steps=2),
-    "details": dict(num_steps=2),
-    "square": dict(num_queries=5),
-    "square_blocks": dict(num_queries=5),
-    "coarse": dict(num_queries=5),
-    "noise": dict(num_samples=5, max_examples=4),
-    "threshold_estimator": dict(num_steps=2),
-    "threshold_crossing": dict(num_steps=2, rounds=2),
-    "warm_starts": dict(num_steps=2),
-}
+    evaluation_fields.shrink_evaluation(config)
 
 
 def _arm(objective: str, *, denoise: bool) -> Config:

@@ -70,16 +70,23 @@ def evaluation_attacks(config: Config) -> dict[str, Attack]:
     Raises:
         ConfigError: If `evaluation.attacks` names an unknown attack.
     """
-    result = {}
     for name in config.evaluation.attacks:
         if name in ("twin", "template"):
             raise ConfigError(
                 f"evaluation.attacks may not name {name!r}, which knows the patients' "
                 "twins; set evaluation.suite."
             )
-        settings, _ = settings_of(config, name)
-        result[name] = naming(f"evaluation.{name}")(make_attack, name, settings)
-    return result
+    return {name: named_attack(config, name) for name in config.evaluation.attacks}
+
+
+def named_attack(config: Config, name: str) -> Attack:
+    """One white-box attack with the settings of `evaluation`.
+
+    Raises:
+        ConfigError: If it is unknown, or its settings are impossible.
+    """
+    settings, _ = settings_of(config, name)
+    return naming(f"evaluation.{name}")(make_attack, name, settings)
 
 
 def settings_of(config: Config, name: str) -> tuple[dict[str, Any], int | None]:

@@ -17,7 +17,8 @@ from experiments.attack_suite import check_suite
 from experiments.batches import PLACES
 from experiments.config_errors import ConfigError, build, naming
 from experiments.divisions import SPLITS
-from wbad_jax import denoise, training
+from experiments.watch import SCORES as SCORES_OF_IMAGES
+from wbad_jax import attacks, denoise, training
 from wbad_jax.evaluation import CheckSettings
 from wbad_jax.evaluation.smoothing import least_samples
 from wbad_jax.models.imported import import_network
@@ -102,6 +103,9 @@ RULES = {
             _all("", lambda x: x >= 0).holds(radii) and list(radii) == sorted({*radii})
         ),
     ),
+    "evaluation.gallery_examples": _AT_LEAST_0,
+    "detection.max_examples": _COUNT,
+    "detection.physics_examples": _AT_LEAST_0,
 }
 ARM_RULES = {
     "num_steps": _number("at least 0", lambda x: x >= 0),
@@ -135,6 +139,7 @@ def check_values(config: Config) -> None:
     _check_evaluation(config)
     _check_noisy_score(config)
     _check_certificates(config)
+    _check_detection(config)
     training_attacks(config)
     evaluation_attacks(config)
     check_suite(config)
@@ -217,3 +222,14 @@ def _check_evaluation(config: Config) -> None:
             "evaluation.protocols holds 'graybox', which needs an 'undefended' arm in "
             "config.arms or the workdir of one in evaluation.surrogates."
         )
+
+
+def _check_detection(config: Config) -> None:
+    """Refuse unknown scores, and an attacker who cannot be built."""
+    unknown = set(config.detection.scores) - set(SCORES_OF_IMAGES)
+    if unknown or not config.detection.scores:
+        raise ConfigError(
+            f"detection.scores must name one or more of {SCORES_OF_IMAGES}, got "
+            f"{tuple(config.detection.scores)}."
+        )
+    build(attacks.DetectorAwarePGD, "detection.aware_pgd", config.detection.aware_pgd)

@@ -5,9 +5,10 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json`, `results.csv` and `checks.json` there, and prints the table and the
-failed checks. With `--strict` all checks are run, and a failed one is exit status 1.
-Interrupted, the same command goes on; with other settings it uses nothing of before.
+`results.json`, `results.csv`, `checks.json` and `gallery-<arm>.npz` there, and prints
+the table and the failed checks. With `--strict` all checks are run, and a failed one is
+exit status 1. Interrupted, the same command goes on; with other settings it uses
+nothing of before.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
 from experiments.evaluation_record import read_bracket
+from experiments.gallery import write_galleries
 from experiments.looks import record_look
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
@@ -74,6 +76,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
                 stop=stop,
             )
             trained.append(params)
+        write_galleries(config, folds[0], trained[0], outcomes, workdir, stop)
         processes.on_first(
             lambda: summarise(config, folds, trained, outcomes, workdir, stop)
         )

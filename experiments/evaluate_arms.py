@@ -26,7 +26,7 @@ from experiments.train_arm import stable_hash
 from experiments.white_box import WhiteBox
 from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples, Outcome
-from wbad_jax.types import Params
+from wbad_jax.types import Key, Params
 
 
 def evaluate_fold(
@@ -85,9 +85,7 @@ class _SetEvaluation:
         self._examples = examples
         self._fold = fold
         self._parts = parts
-        self._key = jax.random.fold_in(
-            jax.random.key(config.seed), stable_hash("evaluation")
-        )
+        self._key = evaluation_key(config)
         self._evaluator = functools.partial(
             Evaluator,
             batch_size=min(config.evaluation.batch_size, len(examples.labels)),
@@ -178,3 +176,8 @@ class _SetEvaluation:
             distance=attacked.distance if attacked else np.zeros(len(logits)),
             seconds=attacked.seconds if attacked else 0.0,
         )
+
+
+def evaluation_key(config: Config) -> Key:
+    """Base key of the random draws of all attacks."""
+    return jax.random.fold_in(jax.random.key(config.seed), stable_hash("evaluation"))

@@ -23,6 +23,7 @@ from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
 from experiments.evaluation_record import read_bracket
+from experiments.gallery import write_galleries
 from experiments.graybox import Trained
 from experiments.looks import record_look
 from experiments.results import summarise
@@ -73,6 +74,7 @@ def train_and_evaluate(
             outcomes += _evaluate_once(config, fold, params, workdir, stop)
             trained.append(params)
         _check_same(trained)
+        write_galleries(config, folds[0], trained[0], outcomes, workdir, stop)
         processes.on_first(
             lambda: summarise(config, folds, trained, outcomes, workdir, stop)
         )
@@ -118,8 +120,7 @@ def _evaluate_once(config, fold, trained, workdir, stop) -> list[Outcome]:
         processes.on_first(lambda: evaluation.write_parquet(outcomes, path))
     parts.remove()
     # Read back even if just written: interrupted or not, results come from the file.
-    # The first process alone makes results of it.
-    return processes.on_first(lambda: evaluation.read_parquet(path)) or []
+    return evaluation.read_parquet(path)
 
 
 def define_flags() -> None:

@@ -17,8 +17,8 @@ from experiments.run_folder import load_config
 from experiments.train_arm import restore_arm
 from wbad_jax import attacks
 from wbad_jax.bioheat import cohort
+from wbad_jax.bioheat.consistency import follow, suspicion
 from wbad_jax.bioheat.inverse import Inverse
-from wbad_jax.bioheat.observed import predict_healthy, prediction_and_jacobian
 
 EPSILON_CELSIUS = 0.125
 # Weights of the score in the loss of the attacker who knows it.
@@ -66,26 +66,18 @@ def measure_detector(
 def _scores(inverse, knowing, params, image, label, mask, plain, low, width) -> dict:
     """Scores of the image, its attack, and attacks that know the score."""
 
+    def celsius_of(pixels):
+        return low + width * np.asarray(pixels)[0, ..., 0]
+
     def refit(pixels):
-        celsius = low + width * np.asarray(pixels)[0, ..., 0]
-        fit = inverse.fit_healthy(celsius)
-        return abs(float(np.log(inverse.fine_score(celsius, fit)))), fit
+        return suspicion(inverse, celsius_of(pixels))
 
     clean, fit = refit(image)
     row = {"clean": clean, "plain": refit(plain.adversarial)[0], "knowing": {}}
-    picture, slopes = prediction_and_jacobian(
-        np.float32(fit.values),
-        inverse.scene,
-        predict=predict_healthy,
-        grid=inverse.cohort.grid,
-    )
-    flat = np.asarray(slopes).reshape(-1, fit.values.size)
-    gain = np.float32(fit.covariance @ fit.jacobian.T)
-    fine, expected = inverse.fine
-    law = (picture, flat, gain, inverse.whitening.matrix, fine.matrix, expected)
+    followed = follow(inverse, celsius_of(image), fit)
     best, lowest = None, np.inf
     for weight in WEIGHTS:
-        found, score = knowing(params, image, label, mask, *law, weight)
+        found, score = knowing(params, image, label, mask, followed, weight)
         row["knowing"][f"{weight:g}"] = float(score) if np.isfinite(score) else None
         if score < lowest:
             best, lowest = found, float(score)
@@ -112,25 +104,10 @@ def _knowing_attack(logits_fn, low, width):
     """
     epsilon = EPSILON_CELSIUS / width
 
-    def run(params, image, label, mask, *law):
-        picture, slopes, gain, matrix, fine, expected, weight = law
-
-        def residual(pixels):
-            rest = low + width * pixels[0, ..., 0] - picture
-            return (rest * mask[0, ..., 0]).reshape(-1)
-
-        def score(pixels):
-            rest = residual(pixels)
-            # The residual of the fit is at rest; only its change moves the patient.
-            moved = slopes @ (gain @ (matrix @ (rest - start)))
-            rest = rest - mask[0, ..., 0].reshape(-1) * moved
-            return jnp.abs(jnp.log(jnp.sum((fine @ rest) ** 2) / expected))
-
-        start = residual(image)
-
+    def run(params, image, label, mask, followed, weight):
         def loss(pixels):
             margin = attacks.margin_loss(logits_fn(params)(pixels), label)[0]
-            value = score(pixels)
+            value = followed(low + width * pixels[0, ..., 0])
             return jnp.minimum(margin, 1.0) - weight * value, (margin, value)
 
         def step(index, carry):

@@ -10,6 +10,7 @@ from wbad_jax.denoise.denoiser import (
 from wbad_jax.denoise.learned_thresholds import ThresholdPredictor
 from wbad_jax.denoise.median import median_magnitude
 from wbad_jax.denoise.noise_level import noise_sigma
+from wbad_jax.denoise.removed_energy import removed_energy, subband_names
 from wbad_jax.denoise.settings import RULES, SHARINGS, TRAINED_RULES, DenoiserSettings
 from wbad_jax.denoise.shrinkage import (
     SHRINKAGE,
@@ -55,12 +56,14 @@ __all__ = [
     "median_magnitude",
     "noise_sigma",
     "random_shifts",
+    "removed_energy",
     "replace_gradient",
     "sigmoid_hard_threshold",
     "smooth_firm_threshold",
     "smooth_garrote_threshold",
     "soft_threshold",
     "softplus_soft_threshold",
+    "subband_names",
     "summarise_thresholds",
     "sure_risk",
     "sure_threshold",

@@ -33,6 +33,18 @@ from wbad_jax.evaluation.comparisons import (
     paired_interval,
     sign_flip,
 )
+from wbad_jax.evaluation.detection import (
+    FALSE_ALARMS,
+    Detection,
+    Guarded,
+    best_hidden,
+    frozen_limit,
+    measure_detection,
+    prediction_change,
+)
+from wbad_jax.evaluation.evasion import (
+    Evasion,
+)
 from wbad_jax.evaluation.explain import (
     explain,
 )
@@ -146,8 +158,12 @@ __all__ = [
     "CorrectMatrix",
     "CrossedVariance",
     "Decision",
+    "Detection",
     "Evaluator",
+    "Evasion",
     "Examples",
+    "FALSE_ALARMS",
+    "Guarded",
     "InformedObserver",
     "Metrics",
     "OperatingPoint",
@@ -166,6 +182,7 @@ __all__ = [
     "attack_self_test",
     "attack_smoothed",
     "auc_with_interval",
+    "best_hidden",
     "bootstrap_interval",
     "by_patient",
     "carry_over",
@@ -190,6 +207,7 @@ __all__ = [
     "fit_scanning_observers",
     "format_failures",
     "format_table",
+    "frozen_limit",
     "holm",
     "make_row",
     "make_rows",
@@ -197,12 +215,14 @@ __all__ = [
     "maximum_matching",
     "mcnemar",
     "mean_with_interval",
+    "measure_detection",
     "observe_in_stationary_noise",
     "observe_in_white_noise",
     "one_member_bound",
     "pair_bound",
     "paired_interval",
     "pool",
+    "prediction_change",
     "proportion_interval",
     "read_parquet",
     "sign_flip",

@@ -286,6 +286,18 @@ class Classifier:
 
         return features
 
+    def denoise(self, params: Params, images: Images) -> Images:
+        """What the denoiser makes of images; the same images without one.
+
+        Args:
+            params: From `init` or training.
+            images: `[batch, height, width, channels]` in [0, 1].
+        """
+        if self.denoiser is None:
+            return images
+        module = nnx.merge(self._structure, nnx.State(params), copy=True)
+        return module.denoiser(images)
+
     def thresholds(
         self, params: Params, images: Images | None = None
     ) -> jax.Array | None:
