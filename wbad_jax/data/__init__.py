@@ -1,18 +1,20 @@
-"""Data sets: TFDS builders, loading, splits by patient, trivial baselines.
+"""Data sets: TFDS builders, loading, splits by patient, trivial baselines, audit.
 
 Builders run without TensorFlow, so files are always `array_record` and a split is read
 as a data source.
 """
 
-from wbad_jax.data.audit import BASELINE_FEATURES, baseline_scores
+from wbad_jax.data.audit import audit_dataset
 from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.dmr_ir import DmrIr, DmrIrConfig
 from wbad_jax.data.errors import DataError
+from wbad_jax.data.findings import Finding, worst_status
 from wbad_jax.data.pipeline import BUILDERS, find_builder, load, prepare
 from wbad_jax.data.reading import read_examples, read_index
 from wbad_jax.data.simulated import SimulatedThermograms, SimulatedThermogramsConfig
 from wbad_jax.data.splits import check_disjoint, patient_folds, split_by_patient
 from wbad_jax.data.statistics import compare, thermogram_statistics
+from wbad_jax.data.trivial_baselines import BASELINE_FEATURES, baseline_scores
 
 __all__ = [
     "BASELINE_FEATURES",
@@ -21,8 +23,10 @@ __all__ = [
     "Dataset",
     "DmrIr",
     "DmrIrConfig",
+    "Finding",
     "SimulatedThermograms",
     "SimulatedThermogramsConfig",
+    "audit_dataset",
     "baseline_scores",
     "check_disjoint",
     "compare",
@@ -34,4 +38,5 @@ __all__ = [
     "read_index",
     "split_by_patient",
     "thermogram_statistics",
+    "worst_status",
 ]

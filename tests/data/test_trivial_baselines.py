@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from wbad_jax.data import audit, errors
+from wbad_jax.data import errors, trivial_baselines
 from wbad_jax.data.dataset import Dataset
 
 
@@ -34,8 +34,8 @@ def dataset():
 def test_finds_the_leak_and_only_it(dataset):
     train, test = np.arange(100), np.arange(100, 200)
     areas = {}
-    for feature in audit.BASELINE_FEATURES:
-        scores = audit.baseline_scores(dataset, train, test, feature)
+    for feature in trivial_baselines.BASELINE_FEATURES:
+        scores = trivial_baselines.baseline_scores(dataset, train, test, feature)
         assert scores.shape == (100,)
         assert 0 <= scores.min() <= scores.max() <= 1
         areas[feature] = metrics.roc_auc_score(dataset.labels[test], scores)
@@ -54,11 +54,13 @@ def test_mean_temperature_is_that_of_the_body(dataset):
     expected = [
         22 + 16 * image[mask].mean() for image, mask in zip(images, masks, strict=True)
     ]
-    np.testing.assert_allclose(audit.mean_celsius(dataset), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        trivial_baselines.mean_celsius(dataset), expected, rtol=1e-6
+    )
     warm = dataclasses.replace(
         dataset, images=images / 2 + dataset.labels[:, None, None, None] / 2
     )
-    scores = audit.baseline_scores(
+    scores = trivial_baselines.baseline_scores(
         warm, np.arange(100), np.arange(100, 200), "mean_temperature"
     )
     assert metrics.roc_auc_score(dataset.labels[100:], scores) > 0.95
@@ -67,7 +69,7 @@ def test_mean_temperature_is_that_of_the_body(dataset):
 def test_rejects_unknown_features_and_one_class(dataset):
     train, test = np.arange(100), np.arange(100, 200)
     with pytest.raises(errors.DataError, match="'age'. Known: patient_number, "):
-        audit.baseline_scores(dataset, train, test, "age")
+        trivial_baselines.baseline_scores(dataset, train, test, "age")
     healthy = dataclasses.replace(dataset, labels=np.zeros(200, np.int32))
     with pytest.raises(errors.DataError, match="got 0 of 100 with one"):
-        audit.baseline_scores(healthy, train, test, "noise_level")
+        trivial_baselines.baseline_scores(healthy, train, test, "noise_level")
