@@ -24,8 +24,8 @@ def audit_dataset(
             equal images, fine details and linear models.
 
     Returns:
-        One finding a question, in a fixed order. Patients with an image that has pixels
-        that are not finite, or a body of one value, are left out of the later ones.
+        One finding a question, in a fixed order. Patients with an image that fails
+        `pixel_values` are left out of the later ones.
     """
     parts = split_checks.part_numbers(len(dataset), splits)
     digests = duplicates.image_digests(dataset)
@@ -38,7 +38,7 @@ def audit_dataset(
         pixel_values.pixel_values(dataset, shares),
         pixel_values.clipped_pixels(dataset, shares),
     ]
-    broken = dataset.patient_ids[(shares.not_finite > 0) | shares.constant]
+    broken = dataset.patient_ids[shares.faulty]
     whole = np.flatnonzero(~np.isin(dataset.patient_ids, broken))
     if len(whole) < len(dataset):
         dataset = dataset.subset(whole)

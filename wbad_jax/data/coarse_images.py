@@ -29,11 +29,15 @@ def coarse_images(dataset: Dataset, rows: np.ndarray, size: int) -> np.ndarray:
 
 def _means(dataset: Dataset, rows: np.ndarray, size: int) -> np.ndarray:
     images = np.where(dataset.masks[rows], dataset.images[rows], OUTSIDE).mean(axis=-1)
-    for axis in (1, 2):
-        blocks = min(size, images.shape[axis])
-        edges = np.linspace(0, images.shape[axis], blocks + 1).astype(int)
-        sums = np.add.reduceat(images, edges[:-1], axis=axis)
-        shape = [1, 1, 1]
-        shape[axis] = blocks
-        images = sums / np.diff(edges).reshape(shape)
-    return images.astype(np.float32)
+    down, across = (_block_weights(edge, size) for edge in images.shape[1:])
+    return (down @ images @ across.T).astype(np.float32)
+
+
+def _block_weights(edge: int, size: int) -> np.ndarray:
+    """Share of each pixel in each of equal blocks, which may end within a pixel."""
+    blocks = min(size, edge)
+    ends = np.linspace(0, edge, blocks + 1)
+    pixels = np.arange(edge)
+    first = np.maximum(ends[:-1, None], pixels)
+    last = np.minimum(ends[1:, None], pixels + 1)
+    return np.maximum(last - first, 0).astype(np.float32) * (blocks / edge)

@@ -35,6 +35,11 @@ class PixelShares(NamedTuple):
     clipped: np.ndarray
     constant: np.ndarray
 
+    @property
+    def faulty(self) -> np.ndarray:
+        """Whether an image is not what a camera gives, `[examples]` bool."""
+        return (self.not_finite > 0) | (self.outside > 0) | self.constant
+
 
 def pixel_shares(dataset: Dataset) -> PixelShares:
     """Counts pixels that hold no measurement.

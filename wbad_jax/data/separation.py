@@ -10,6 +10,7 @@ from sklearn import linear_model, metrics, model_selection, pipeline, preprocess
 from wbad_jax.data.findings import ALPHA
 
 _FOLDS = 5
+_STEP = 1e-9
 _SEED = 0  # of the folds: an audit gives the same answer twice
 
 
@@ -100,8 +101,9 @@ def auc_interval(auc: float, num_positive: int, num_negative: int):
         variance = area * (1 - area) * (1 + spread * tails)
         return abs(auc - area) - z * math.sqrt(variance / num_positive / num_negative)
 
-    low = optimize.brentq(beyond, 0.0, auc) if auc > 0 else 0.0
-    high = optimize.brentq(beyond, auc, 1.0) if auc < 1 else 1.0
+    # The area itself is a root, too, where it is 0 or 1.
+    low = optimize.brentq(beyond, 0.0, auc - _STEP) if auc > 0 else 0.0
+    high = optimize.brentq(beyond, auc + _STEP, 1.0) if auc < 1 else 1.0
     return float(low), float(high)
 
 
