@@ -49,7 +49,7 @@ def audit(config: Config, output: pathlib.Path) -> list[Finding]:
     check_values(config)
     dataset = cohort.load(config)
     folds = cohort.make_folds(config, dataset)
-    findings, meta = _ask(config, dataset, folds, quick=False)
+    findings, meta = ask(config, dataset, folds, quick=False)
     output.mkdir(parents=True, exist_ok=True)
     _write(output / "audit.json", _as_json(findings, meta))
     _write(output / "audit.html", make_page(findings, meta, dataset))
@@ -74,7 +74,7 @@ def audit_before_training(
     """
     if not config.data.audit:
         return
-    findings, meta = _ask(config, dataset, folds, quick=True)
+    findings, meta = ask(config, dataset, folds, quick=True)
     _write(workdir / "audit.json", _as_json(findings, meta))
     print(f"{_summary(findings)} See {workdir / 'audit.json'}.", flush=True)
     for finding in findings:
@@ -83,9 +83,20 @@ def audit_before_training(
             print(f"{'!' * 80}\n{line}\n{'!' * 80}", file=sys.stderr, flush=True)
 
 
-def _ask(
+def ask(
     config: Config, dataset: Dataset, folds: list[Fold], *, quick: bool
 ) -> tuple[list[Finding], dict[str, Any]]:
+    """The findings on a data set as an experiment divides it, and what was asked.
+
+    Args:
+        config: The experiment.
+        dataset: All examples.
+        folds: Its divisions.
+        quick: Whether to ask the cheap questions alone.
+
+    Returns:
+        The findings, and the `meta` of `audit.json`.
+    """
     start = time.monotonic()
     splits = [
         {part: _rows(dataset, getattr(fold, part)) for part in _PARTS} for fold in folds

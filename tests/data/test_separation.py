@@ -6,7 +6,6 @@ from scipy import stats
 from sklearn import metrics
 
 from wbad_jax.data import shortcuts
-from wbad_jax.data.linear_signal import least_detectable
 from wbad_jax.data.patient_states import patient_means
 from wbad_jax.data.separation import (
     auc_interval,
@@ -88,12 +87,15 @@ def test_enough_patients_is_the_chance_of_the_best_order():
 
 def test_least_detectable_area_is_found_in_four_of_five_cases():
     rng = np.random.default_rng(4)
-    shift = np.sqrt(2) * stats.norm.ppf(least_detectable(60, 60))
-    found = 0
-    for _ in range(500):
-        ours, others = rng.normal(shift, 1, 60), rng.normal(0, 1, 60)
-        found += stats.mannwhitneyu(ours, others).pvalue < 0.05
-    assert 0.74 < found / 500 < 0.88
+    positive = np.arange(120) < 60
+    for alpha in (0.05, 0.001):
+        least = separation(rng.normal(size=120), positive).least_detectable(alpha)
+        shift = np.sqrt(2) * stats.norm.ppf(least)
+        found = 0
+        for _ in range(400):
+            ours, others = rng.normal(shift, 1, 60), rng.normal(0, 1, 60)
+            found += stats.mannwhitneyu(ours, others).pvalue < alpha
+        assert 0.72 < found / 400 < 0.9
 
 
 def test_patient_means_leave_out_what_is_unknown():

@@ -1,7 +1,6 @@
 """Whether a linear model finds the label in the images of unseen patients."""
 
 import dataclasses
-import math
 
 import numpy as np
 from scipy import stats
@@ -46,10 +45,10 @@ def linear_signal(dataset: Dataset) -> Finding:
     if not enough_patients(positive):
         return Finding("linear_signal", title, "not_run", "Too few patients.")
     found = linear_separation(dataset, own, positive)
-    least = least_detectable(found.num_positive, found.num_negative)
+    least = found.least_detectable(_SIGNAL_ALPHA)
     evidence = dataclasses.asdict(found) | {"least_detectable_auc": least}
     if found.p_value < _SIGNAL_ALPHA:
-        sentence = f"A linear model finds it in unseen patients: {found.in_words()}."
+        sentence = f"Label of unseen patients by a linear model: {found.in_words()}."
         return Finding("linear_signal", title, "pass", sentence, evidence)
     sentence = (
         f"A linear model does not find the label: {found.in_words()}. Labels may be "
@@ -57,20 +56,6 @@ def linear_signal(dataset: Dataset) -> Finding:
         f"{least:.2f} would have been found in four of five cases."
     )
     return Finding("linear_signal", title, "warn", sentence, evidence)
-
-
-def least_detectable(num_positive: int, num_negative: int) -> float:
-    """The AUC that a test at 5 % finds in four of five cases, by the error at 0.5.
-
-    Args:
-        num_positive: Patients of one class.
-        num_negative: Of the other.
-    """
-    error = math.sqrt(
-        (num_positive + num_negative + 1) / (12 * num_positive * num_negative)
-    )
-    z = stats.norm.ppf(1 - _SIGNAL_ALPHA / 2) + stats.norm.ppf(0.8)
-    return float(min(1.0, 0.5 + z * error))
 
 
 def linear_separation(

@@ -38,6 +38,17 @@ class Separation:
         """The area and its interval."""
         return f"AUC {self.auc:.3f} ({self.ci_low:.3f} to {self.ci_high:.3f})"
 
+    def least_detectable(self, alpha: float) -> float:
+        """The area that a test finds in four of five cases, by the error at 0.5.
+
+        Args:
+            alpha: Level of the test, two-sided.
+        """
+        pairs = self.num_positive * self.num_negative
+        error = math.sqrt((self.num_positive + self.num_negative + 1) / (12 * pairs))
+        z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(0.8)
+        return float(min(1.0, 0.5 + z * error))
+
 
 def cross_validated_scores(features: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """Scores each patient by a logistic regression fitted to others, in five folds.

@@ -164,21 +164,17 @@ def _find(
         )
         return Finding(identifier, title, "not_run", sentence)
     found = separation(cross_validated_scores(features, positive), positive)
-    told = found.p_value < ALPHA
-    status, reason = (
-        ("warn", "disease may be why") if excused else ("fail", "not by a tumour")
-    )
-    sentence = (
-        f"The label can{'' if told else 'not'} be told from {shortcut.title}: "
-        f"{found.in_words()}{f'; {reason}' if told else ''}."
-    )
-    return Finding(
-        identifier,
-        title,
-        status if told else "pass",
-        sentence,
-        dataclasses.asdict(found),
-    )
+    least = found.least_detectable(ALPHA)
+    evidence = dataclasses.asdict(found) | {"least_detectable_auc": least}
+    if found.p_value >= ALPHA:
+        sentence = (
+            f"Label from {shortcut.title}: {found.in_words()}, which may be chance; an "
+            f"AUC of {least:.2f} would have been seen in four of five cases."
+        )
+        return Finding(identifier, title, "pass", sentence, evidence)
+    reason = "disease may be why" if excused else "with no tumour in sight"
+    sentence = f"Label from {shortcut.title}: {found.in_words()}, {reason}."
+    return Finding(identifier, title, "warn" if excused else "fail", sentence, evidence)
 
 
 def without_gaps(values: np.ndarray) -> np.ndarray:
