@@ -51,6 +51,8 @@ def get_config(mode: str = "full") -> Config:
     # Train on both twins of a patient where there are twins, or on the factual one.
     config.data.train_on_twins = True
     config.data.max_examples = placeholder(int)  # per split; smoke tests use it
+    # Ask the cheap questions of `experiments.audit` before training.
+    config.data.audit = True
 
     config.attack = ml_collections.ConfigDict()  # the threat model
     config.attack.epsilon = placeholder(float)

@@ -19,8 +19,8 @@ from configs.default import Config
 from experiments.config_errors import ConfigError
 from wbad_jax import processes
 
-# Where data lie may change between machines without changing the run.
-_NOT_COMPARED = ("data.data_dir", "training.data_on_device")
+# Where data lie, and whether they are audited, may change without changing the run.
+_NOT_COMPARED = ("data.data_dir", "data.audit", "training.data_on_device")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 

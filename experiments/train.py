@@ -17,6 +17,7 @@ from absl import flags
 
 from configs.default import Config
 from experiments import cohort, settings
+from experiments.audit import audit_before_training
 from experiments.command_line import define_config, prepare_jax, required, run_command
 from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
@@ -67,6 +68,9 @@ def train_and_evaluate(
         settings.augmentation(config, dataset.window)
         training_mesh(config)
         processes.on_first(lambda: record_config(config, workdir))
+        processes.on_first(
+            lambda: audit_before_training(config, dataset, folds, workdir)
+        )
 
         trained, outcomes = [], []
         for fold in folds:

@@ -1,70 +1,54 @@
-"""Baselines that never look at a breast.
+"""All questions about a data set and its splits, in one call."""
 
-What one number about an exposure predicts is the least that an image classifier must
-beat. On 162 patients of DMR-IR the patient number alone reaches an area under the curve
-of 0.97, since healthy and sick women were imaged in different years.
-"""
-
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn import linear_model, pipeline, preprocessing
 
+from wbad_jax.data import duplicates, pixel_values, split_checks, twin_checks
 from wbad_jax.data.dataset import Dataset
-from wbad_jax.data.errors import DataError
+from wbad_jax.data.findings import Finding
+from wbad_jax.data.label_consistency import label_consistency
+from wbad_jax.data.linear_signal import linear_signal
+from wbad_jax.data.shortcuts import find_shortcuts
 
 
-def mean_celsius(dataset: Dataset) -> np.ndarray:
-    """Mean temperature of each body, `[examples]` float64, degrees Celsius.
-
-    Args:
-        dataset: Any; images of one channel.
-    """
-    low, high = dataset.window
-    fraction = np.mean(
-        dataset.images, axis=(1, 2, 3), where=dataset.masks, dtype=np.float64
-    )
-    return low + (high - low) * np.asarray(fraction)
-
-
-BASELINE_FEATURES: dict[str, Callable[[Dataset], np.ndarray]] = {
-    "patient_number": lambda dataset: dataset.patient_ids,
-    "background_temperature": lambda dataset: dataset.background_celsius,
-    "noise_level": lambda dataset: dataset.noise_celsius,
-    "mean_temperature": mean_celsius,
-}
-
-
-def baseline_scores(
-    dataset: Dataset, train_idx: np.ndarray, test_idx: np.ndarray, feature: str
-) -> np.ndarray:
-    """Fits a logistic regression on one scalar and scores the test examples.
+def audit_dataset(
+    dataset: Dataset, splits: Sequence[Mapping[str, np.ndarray]], *, quick: bool = False
+) -> list[Finding]:
+    """Asks whether results on a data set can mean what they seem to.
 
     Args:
-        dataset: Any.
-        train_idx: Indices of the examples to fit on.
-        test_idx: Indices of the examples to score.
-        feature: One of `BASELINE_FEATURES`.
+        dataset: All examples, both twins of each patient where there are twins.
+        splits: One a fold, part to the rows of its examples.
+        quick: Whether to ask only what takes a second or so: nothing about nearly
+            equal images, fine details and linear models.
 
     Returns:
-        Probability of label 1, `[len(test_idx)]` float64.
-
-    Raises:
-        DataError: If the feature is unknown or the training part has one class only.
+        One finding a question, in a fixed order. Patients with an image that fails
+        `pixel_values` are left out of the later ones.
     """
-    if feature not in BASELINE_FEATURES:
-        raise DataError(
-            f"Unknown baseline {feature!r}. Known: {', '.join(BASELINE_FEATURES)}."
-        )
-    labels = dataset.labels[train_idx] == 1
-    if labels.all() or not labels.any():
-        raise DataError(
-            "baseline_scores needs training examples with and without a tumour, got "
-            f"{labels.sum()} of {len(labels)} with one."
-        )
-    values = BASELINE_FEATURES[feature](dataset).astype(np.float64)[:, None]
-    model = pipeline.make_pipeline(
-        preprocessing.StandardScaler(), linear_model.LogisticRegression()
-    )
-    model.fit(values[train_idx], labels)
-    return model.predict_proba(values[test_idx])[:, 1]
+    parts = split_checks.part_numbers(len(dataset), splits)
+    digests = duplicates.image_digests(dataset)
+    shares = pixel_values.pixel_shares(dataset)
+    findings = [
+        split_checks.patients_apart(dataset, splits),
+        split_checks.class_balance(dataset, splits),
+        label_consistency(dataset),
+        duplicates.exact_duplicates(dataset, parts, digests),
+        pixel_values.pixel_values(dataset, shares),
+        pixel_values.clipped_pixels(dataset, shares),
+    ]
+    broken = dataset.patient_ids[shares.faulty]
+    whole = np.flatnonzero(~np.isin(dataset.patient_ids, broken))
+    if len(whole) < len(dataset):
+        dataset = dataset.subset(whole)
+        parts, digests = parts[:, whole], digests[whole]
+    if len(np.unique(dataset.labels)) < 2:
+        return findings
+    findings.append(twin_checks.twin_labels(dataset))
+    findings += find_shortcuts(dataset, quick=quick)
+    if not quick:
+        findings.append(duplicates.near_duplicates(dataset, parts, digests))
+        findings.append(twin_checks.healthy_twins(dataset))
+        findings.append(linear_signal(dataset))
+    return findings

@@ -1,11 +1,7 @@
 """Evaluation of classifiers under attack: outcomes, metrics, ceilings, results."""
 
-from wbad_jax.evaluation.arm_record import (
-    ArmRecord,
-)
-from wbad_jax.evaluation.attack_self_test import (
-    attack_self_test,
-)
+from wbad_jax.evaluation.arm_record import ArmRecord
+from wbad_jax.evaluation.attack_self_test import attack_self_test
 from wbad_jax.evaluation.ceiling import (
     PairBound,
     maximum_matching,
@@ -21,10 +17,7 @@ from wbad_jax.evaluation.certified_curve import (
     crossings,
     twin_rows,
 )
-from wbad_jax.evaluation.check_results import (
-    CheckResult,
-    Verdict,
-)
+from wbad_jax.evaluation.check_results import CheckResult, Verdict
 from wbad_jax.evaluation.comparisons import (
     compare,
     compare_arms,
@@ -42,12 +35,8 @@ from wbad_jax.evaluation.detection import (
     measure_detection,
     prediction_change,
 )
-from wbad_jax.evaluation.evasion import (
-    Evasion,
-)
-from wbad_jax.evaluation.explain import (
-    explain,
-)
+from wbad_jax.evaluation.evasion import Evasion
+from wbad_jax.evaluation.explain import explain
 from wbad_jax.evaluation.intervals import (
     auc_with_interval,
     bootstrap_interval,
@@ -62,15 +51,8 @@ from wbad_jax.evaluation.masking import (
     format_failures,
     to_records,
 )
-from wbad_jax.evaluation.matrix import (
-    CorrectMatrix,
-    correct_matrix,
-)
-from wbad_jax.evaluation.metrics import (
-    Metrics,
-    classification_metrics,
-    margins,
-)
+from wbad_jax.evaluation.matrix import CorrectMatrix, correct_matrix
+from wbad_jax.evaluation.metrics import Metrics, classification_metrics, margins
 from wbad_jax.evaluation.observer import (
     InformedObserver,
     mean_with_interval,
@@ -94,33 +76,17 @@ from wbad_jax.evaluation.outcomes import (
     worst_case,
     write_parquet,
 )
-from wbad_jax.evaluation.report import (
-    add_worst_cases,
-    format_table,
-    write_results,
-)
+from wbad_jax.evaluation.report import add_worst_cases, format_table, write_results
 from wbad_jax.evaluation.robustness import (
     Attacked,
     AttackOfParameters,
     Evaluator,
     Examples,
 )
-from wbad_jax.evaluation.rows import (
-    VALIDATION,
-    Row,
-    make_row,
-    make_rows,
-)
-from wbad_jax.evaluation.scanning import (
-    ScanningObserver,
-    certified_accuracy,
-)
-from wbad_jax.evaluation.scanning_fit import (
-    fit_scanning_observers,
-)
-from wbad_jax.evaluation.smoothed_evaluator import (
-    SmoothedEvaluator,
-)
+from wbad_jax.evaluation.rows import VALIDATION, Row, make_row, make_rows
+from wbad_jax.evaluation.scanning import ScanningObserver, certified_accuracy
+from wbad_jax.evaluation.scanning_fit import fit_scanning_observers
+from wbad_jax.evaluation.smoothed_evaluator import SmoothedEvaluator
 from wbad_jax.evaluation.smoothing import (
     Certificates,
     Decision,
@@ -129,14 +95,8 @@ from wbad_jax.evaluation.smoothing import (
     decide_votes,
     violations,
 )
-from wbad_jax.evaluation.smoothing_attack import (
-    attack_smoothed,
-    smoothed_logits_fn,
-)
-from wbad_jax.evaluation.subject import (
-    CheckSettings,
-    Subject,
-)
+from wbad_jax.evaluation.smoothing_attack import attack_smoothed, smoothed_logits_fn
+from wbad_jax.evaluation.subject import CheckSettings, Subject
 from wbad_jax.evaluation.variance import (
     CohortVariance,
     CrossedVariance,
