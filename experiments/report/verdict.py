@@ -1,0 +1,176 @@
+"""What holds and what failed, in words; failures come first."""
+
+from collections.abc import Iterator, Sequence
+
+from experiments.report.evidence_figures import faults
+from experiments.report.headline import (
+    Headline,
+    constant_accuracy,
+    headlines,
+    label,
+    main_rows,
+)
+from experiments.report.page import Finding
+from experiments.report.run_files import Record, Run
+from experiments.report.wording import (
+    accuracy,
+    norm_name,
+    p_value,
+    percent,
+    points,
+    radius,
+)
+
+_ORDER = ("fail", "warn", "note", "pass")
+
+
+def verdict(runs: Sequence[Run]) -> tuple[str, list[Finding]]:
+    """One line, and the findings behind it, gravest first."""
+    findings = [f for run in runs for f in _of_run(run, several=len(runs) > 1)]
+    findings += [f for headline in headlines(runs) for f in _of_headline(headline)]
+    findings += [f for run in runs for f in _of_comparisons(run, len(runs) > 1)]
+    findings.sort(key=lambda finding: _ORDER.index(finding.status))
+    return _line(runs, findings), findings
+
+
+def _line(runs: Sequence[Run], findings: Sequence[Finding]) -> str:
+    checks = [c for run in runs for c in (run.checks or {}).get("checks", [])]
+    failed = sum(check["status"] == "fail" for check in checks)
+    ran = sum(check["status"] != "not_run" for check in checks)
+    if failed:
+        return f"{failed} of {ran} checks failed: do not trust the accuracies below"
+    if any(finding.status == "fail" for finding in findings):
+        return "Something failed: do not trust the accuracies below"
+    if not ran:
+        return "Not checked: the accuracies below may be an effect of weak attacks"
+    return f"All {ran} checks that were run passed"
+
+
+def _of_run(run: Run, *, several: bool) -> Iterator[Finding]:
+    prefix = f"{run.name}: " if several else ""
+    checks = (run.checks or {}).get("checks", [])
+    yield from _failures(checks, prefix, run, several)
+    findings = (run.audit or {}).get("findings", [])
+    yield from _failures(findings, f"{prefix}data: ", run, several)
+    for curve in (run.certificates or {}).get("curves", []):
+        arm = label(run, curve["arm"], several=several)
+        for fault in faults(curve):
+            yield Finding(
+                "fail", f"{arm}, certificates at sigma {curve['sigma']:.3g}: {fault}."
+            )
+    for found in run.meta.get("pair_bound_violations") or []:
+        at = radius(found["epsilon"], run.width, found["norm"])
+        yield Finding(
+            "fail",
+            f"{label(run, found['arm'], several=several)}: "
+            f"{percent(found['accuracy'])} % under adaptive attacks at {at}, where no "
+            f"classifier can exceed {percent(found['ceiling'])} %. An attack is too "
+            "weak, or labels leak.",
+        )
+    if run.checks is None:
+        yield Finding("warn", f"{prefix}No check for masked gradients was run.")
+    if run.audit is None:
+        yield Finding("warn", f"{prefix}The data were not audited.")
+    for items, words in (
+        (checks, "checks of the evaluation"),
+        (findings, "of the data"),
+    ):
+        passed = sum(item["status"] == "pass" for item in items)
+        not_run = sum(item["status"] == "not_run" for item in items)
+        if passed:
+            rest = f" {not_run} were not run." if not_run else ""
+            words = words if words.startswith("checks") else f"checks {words}"
+            yield Finding("pass", f"{prefix}{passed} {words} passed.{rest}")
+
+
+def _failures(items: Sequence[Record], prefix: str, run: Run, several: bool):
+    for item in items:
+        if item["status"] in ("fail", "warn"):
+            arm = item.get("arm")
+            where = f" ({arm})" if arm else ""
+            yield Finding(
+                item["status"], f"{prefix}{item['title']}{where}: {item['sentence']}"
+            )
+
+
+def _of_headline(headline: Headline) -> Iterator[Finding]:
+    """The accuracies of an arm, and what their pattern says."""
+    rows = headline.rows
+    clean, graybox, adaptive = (rows.get(p) for p in ("clean", "graybox", "adaptive"))
+    if headline.norm is None or headline.norm != "linf":
+        return
+    at = radius(headline.epsilon, headline.run.width, headline.norm)
+    parts = [f"{protocol} {accuracy(row)}" for protocol, row in rows.items()]
+    yield Finding("note", f"{headline.label}, {at}: {', '.join(parts)}.")
+    if adaptive is None:
+        yield Finding(
+            "warn",
+            f"{headline.label} was not attacked by an attacker who knows the defence.",
+        )
+        return
+    collapse = _collapse(headline, adaptive)
+    if collapse:
+        yield collapse
+    if graybox and adaptive["ci_high"] < graybox["ci_low"]:
+        gap = percent(graybox["accuracy"] - adaptive["accuracy"])
+        yield Finding(
+            "warn",
+            f"{headline.label}: graybox is {gap} points above adaptive. Images made "
+            "on an undefended network overstate the defence; quote the adaptive one.",
+        )
+    if clean and graybox and graybox["ci_low"] > clean["ci_high"]:
+        yield Finding(
+            "fail",
+            f"{headline.label}: graybox accuracy is above clean accuracy beyond the "
+            "intervals. Attacked images cannot be easier.",
+        )
+
+
+def _collapse(headline: Headline, adaptive: Record) -> Finding | None:
+    constant = constant_accuracy(headline.run)
+    if constant is None or adaptive["ci_high"] >= constant:
+        return None
+    single = [
+        f"{row['attack']} {percent(row['accuracy'])} %"
+        for row in main_rows(headline.run)
+        if row["arm"] == headline.arm
+        and row["protocol"] == "adaptive"
+        and row["attack"] != "worst_case"
+        and row["norm"] == headline.norm
+        and row["epsilon"] == adaptive["epsilon"]
+        and row["ci_high"] < constant
+    ]
+    alone = f" Single attacks that suffice: {', '.join(single)}." if single else ""
+    return Finding(
+        "warn",
+        f"{headline.label} collapses under adaptive attacks in "
+        f"{norm_name(headline.norm)}: {percent(adaptive['accuracy'])} %, where a "
+        f"constant answer is right on {percent(constant)} %.{alone}",
+    )
+
+
+def _of_comparisons(run: Run, several: bool) -> Iterator[Finding]:
+    """Adaptive differences at the headline epsilon in Linf."""
+    for c in run.comparisons:
+        at_headline = c["epsilon"] is not None and (
+            abs(c["epsilon"] - run.headline_epsilon("linf")) < 1e-9
+        )
+        if (c["protocol"], c["norm"], c["attack"]) != (
+            "adaptive",
+            "linf",
+            "worst_case",
+        ):
+            continue
+        if at_headline:
+            arm, reference = (
+                label(run, c[name], several=several) for name in ("arm", "reference")
+            )
+            sure = c["ci_low"] > 0 or c["ci_high"] < 0
+            words = "" if sure else " No difference is shown."
+            yield Finding(
+                "note",
+                f"{arm} against {reference}, adaptive: {points(c['difference'])} "
+                f"points (95 % interval {points(c['ci_low'])} to "
+                f"{points(c['ci_high'])}; p {p_value(c['p_holm'])} after Holm; "
+                f"n {c['n']}).{words}",
+            )
