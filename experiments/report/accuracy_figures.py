@@ -167,19 +167,18 @@ def _difference_panel(name: str, group: list[Record], width: float) -> Panel:
         curves.append(
             Curve(
                 name=arm,
-                x=[c["difference"] for c in own],
+                x=[100 * c["difference"] for c in own],
                 y=[places.index(_place(c)) + shift for c in own],
-                low=[c["ci_low"] for c in own],
-                high=[c["ci_high"] for c in own],
+                low=[100 * c["ci_low"] for c in own],
+                high=[100 * c["ci_high"] for c in own],
                 labels=[_difference_label(c, width) for c in own],
                 style=Style(COLOURS[i % len(COLOURS)], "solid", "circle"),
                 joined=False,
             )
         )
-    marks = [(share / 100, f"{share:+d}") for share in range(-100, 101, 25)]
     return Panel(
         title=f"against {name}",
-        x=Axis("difference in accuracy, points", None, marks),
+        x=Axis("difference in accuracy, points"),
         y=Axis(""),
         curves=curves,
         categories=places,

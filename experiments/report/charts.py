@@ -107,7 +107,7 @@ def radius_axis(label: str, largest: float, width: float) -> Axis:
         largest: End of the axis, in pixel units.
         width: Degrees Celsius of one pixel unit.
     """
-    step = _round_step(largest * width / 4)
+    step = _round_step(largest * width / 5)
     marks = [
         (mark * step / width, f"{mark * step / width:.3g}\n{mark * step:.3g} °C")
         for mark in range(math.floor(largest * width / step * 1.001) + 1)

@@ -52,7 +52,9 @@ def pictures(run: Run, arm: str, title: str) -> Pictures:
     change = celsius["adversarial"] - celsius["images"]
     largest = float(np.abs(change).max()) or 1e-6
     bands = [_bands(image, run) for image in celsius["images"]]
-    detail = max(max(np.abs(b).max() for b in details) for _, details in bands) or 1e-6
+    # The outline of the body would leave nothing else visible.
+    details = np.concatenate([np.abs(b).ravel() for _, of in bands for b in of])
+    detail = float(np.quantile(details, 0.98)) or 1e-6
     rows = []
     for i, name in enumerate(arrays["example_ids"]):
         shown = [
@@ -73,7 +75,7 @@ def pictures(run: Run, arm: str, title: str) -> Pictures:
         bars=[
             _bar("temperature", _HEAT, *ends),
             _bar(f"perturbation, colours ×{times:.3g}", _DIFFERENCE, -largest, largest),
-            _bar("details of the subbands", _DIFFERENCE, -detail, detail),
+            _bar("details of the subbands, clipped", _DIFFERENCE, -detail, detail),
         ],
     )
 
@@ -108,8 +110,10 @@ def _mosaic(
     largest: float,
 ) -> np.ndarray:
     horizontal, vertical, diagonal = (_difference(band, largest) for band in details)
-    top = np.concatenate([_heat(approximation, ends), horizontal], axis=1)
-    return np.concatenate([top, np.concatenate([vertical, diagonal], axis=1)])
+    quarters = [_heat(approximation, ends), horizontal, vertical, diagonal]
+    quarters = [np.pad(q, ((0, 1), (0, 1), (0, 0))) for q in quarters]
+    rows = [np.concatenate(quarters[i : i + 2], axis=1) for i in (0, 2)]
+    return np.concatenate(rows)[:-1, :-1]
 
 
 def _heat(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:

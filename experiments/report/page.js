@@ -10,24 +10,25 @@
   };
   const PRINT_WIDTH = 660;
 
-  // The legend stands below: as many rows as its entries need at this width.
-  function layoutFor(chart, width) {
-    const names = chart.data.filter((t) => t.showlegend !== false).map((t) => t.name);
-    const longest = Math.max(...names.map((name) => name.length), 1);
-    const perRow = Math.max(1, Math.floor((width - 20) / (longest * 6.7 + 50)));
-    const legend = 20 * Math.ceil(names.length / perRow) + 8;
-    const layout = structuredClone(chart.layout);
-    layout.width = width;
-    layout.height += legend;
-    layout.margin.b += legend;
-    return layout;
+  // The legend stands below the axes. How high it is, is known once it is drawn.
+  function drawChart(place, width) {
+    const chart = charts[place.dataset.chart];
+    const layoutWith = (legend) => {
+      const layout = structuredClone(chart.layout);
+      layout.margin.b += legend;
+      return Object.assign(layout, { width, height: layout.height + legend });
+    };
+    const names = chart.data.filter((trace) => trace.showlegend !== false);
+    const most = 22 * names.length + 12;
+    Plotly.react(place, structuredClone(chart.data), layoutWith(most), config);
+    const legend = place.querySelector(".legend");
+    const needed = legend ? Math.ceil(legend.getBBox().height) + 4 : 0;
+    if (needed < most) Plotly.react(place, place.data, layoutWith(needed), config);
   }
 
   function draw(width) {
     for (const place of document.querySelectorAll(".chart")) {
-      const chart = charts[place.dataset.chart];
-      const layout = layoutFor(chart, width || place.clientWidth);
-      Plotly.react(place, structuredClone(chart.data), layout, config);
+      drawChart(place, width || place.clientWidth);
     }
   }
 

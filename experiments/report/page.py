@@ -62,7 +62,8 @@ class Table:
 
     def is_numeric(self, column: int) -> bool:
         """Whether a column holds numbers."""
-        return any(row[column].value is not None for row in self.rows)
+        cells = [row[column] for row in self.rows]
+        return any(c.value is not None and c.status is None for c in cells)
 
     def choices(self, column: int) -> list[str]:
         """Different texts of a column, in order of appearance."""

@@ -28,7 +28,7 @@ def to_plotly(panel: Panel) -> dict[str, Any]:
         "font": _FONT,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 58, "r": 14, "t": 30, "b": 52 + 15 * two_lines},
+        "margin": {"l": 58, "r": 14, "t": 28, "b": 52 + 15 * two_lines},
         "hovermode": "closest",
         "hoverlabel": {"namelength": -1, "font": {"size": 13}, "align": "left"},
         "height": 390,
@@ -60,6 +60,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "zeroline": False,
         "zerolinecolor": "#767676",
         "showline": True,
+        "tickangle": 0,
+        "tickfont": {"size": 11.5},
         "fixedrange": False,
     }
     if axis.limits is not None:

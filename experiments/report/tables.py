@@ -156,18 +156,13 @@ def status_table(
         [
             Cell("", _STATUS_ORDER.get(item["status"], 0), item["status"]),
             Cell(item["id"]),
-            Cell(_where(run, item, len(runs) > 1)),
+            Cell(label(run, item.get("arm") or "all", several=len(runs) > 1)),
             Cell(item["title"], below=item["sentence"]),
         ]
         for run, item in pairs
     ]
-    columns = ["status", "id", "arm" if slug == "checks" else "run", "what was found"]
+    columns = ["status", "id", "of", "what was found"]
     return Table(slug=slug, caption=caption, columns=columns, rows=rows)
-
-
-def _where(run: Run, item: Record, several: bool) -> str:
-    arm = item.get("arm") or "all"
-    return label(run, arm, several=several)
 
 
 def evidence(items: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from experiments.report import wording
 from experiments.report.evidence_figures import faults
 from experiments.report.headline import (
     Headline,
@@ -14,7 +15,6 @@ from experiments.report.page import Finding
 from experiments.report.run_files import Record, Run
 from experiments.report.wording import (
     accuracy,
-    norm_name,
     p_value,
     percent,
     points,
@@ -72,15 +72,18 @@ def _of_run(run: Run, *, several: bool) -> Iterator[Finding]:
     if run.audit is None:
         yield Finding("warn", f"{prefix}The data were not audited.")
     for items, words in (
-        (checks, "checks of the evaluation"),
-        (findings, "of the data"),
+        (checks, "Checks of the evaluation"),
+        (findings, "Checks of the data"),
     ):
-        passed = sum(item["status"] == "pass" for item in items)
-        not_run = sum(item["status"] == "not_run" for item in items)
-        if passed:
-            rest = f" {not_run} were not run." if not_run else ""
-            words = words if words.startswith("checks") else f"checks {words}"
-            yield Finding("pass", f"{prefix}{passed} {words} passed.{rest}")
+        if items:
+            yield _passed(items, f"{prefix}{words}")
+
+
+def _passed(items: Sequence[Record], words: str) -> Finding:
+    passed = sum(item["status"] == "pass" for item in items)
+    not_run = sum(item["status"] == "not_run" for item in items)
+    rest = f", {not_run} not run" if not_run else ""
+    return Finding("pass" if passed else "note", f"{words}: {passed} passed{rest}.")
 
 
 def _failures(items: Sequence[Record], prefix: str, run: Run, several: bool):
@@ -93,31 +96,27 @@ def _failures(items: Sequence[Record], prefix: str, run: Run, several: bool):
             )
 
 
+_NOT_ADAPTIVE = "It was not attacked by an attacker who knows the defence."
+
+
 def _of_headline(headline: Headline) -> Iterator[Finding]:
-    """The accuracies of an arm, and what their pattern says."""
-    rows = headline.rows
-    clean, graybox, adaptive = (rows.get(p) for p in ("clean", "graybox", "adaptive"))
-    if headline.norm is None or headline.norm != "linf":
+    """The accuracies of an arm in Linf, and what their pattern says."""
+    if headline.norm != "linf":
         return
+    rows = headline.rows
+    clean, graybox, adaptive = (rows.get(p) for p in wording.PROTOCOLS)
     at = radius(headline.epsilon, headline.run.width, headline.norm)
     parts = [f"{protocol} {accuracy(row)}" for protocol, row in rows.items()]
-    yield Finding("note", f"{headline.label}, {at}: {', '.join(parts)}.")
-    if adaptive is None:
-        yield Finding(
-            "warn",
-            f"{headline.label} was not attacked by an attacker who knows the defence.",
-        )
-        return
-    collapse = _collapse(headline, adaptive)
-    if collapse:
-        yield collapse
-    if graybox and adaptive["ci_high"] < graybox["ci_low"]:
+    told = [f"{headline.label}, {at}: {', '.join(parts)}."]
+    told += [_collapse(headline, adaptive) if adaptive else _NOT_ADAPTIVE]
+    if graybox and adaptive and adaptive["ci_high"] < graybox["ci_low"]:
         gap = percent(graybox["accuracy"] - adaptive["accuracy"])
-        yield Finding(
-            "warn",
-            f"{headline.label}: graybox is {gap} points above adaptive. Images made "
-            "on an undefended network overstate the defence; quote the adaptive one.",
+        told.append(
+            f"Graybox is {gap} points above adaptive: images made on an undefended "
+            "network overstate the defence. Quote the adaptive number."
         )
+    told = [sentence for sentence in told if sentence]
+    yield Finding("warn" if len(told) > 1 else "note", " ".join(told))
     if clean and graybox and graybox["ci_low"] > clean["ci_high"]:
         yield Finding(
             "fail",
@@ -126,10 +125,11 @@ def _of_headline(headline: Headline) -> Iterator[Finding]:
         )
 
 
-def _collapse(headline: Headline, adaptive: Record) -> Finding | None:
+def _collapse(headline: Headline, adaptive: Record) -> str:
+    """Told where an arm is worse than a constant answer; nothing otherwise."""
     constant = constant_accuracy(headline.run)
     if constant is None or adaptive["ci_high"] >= constant:
-        return None
+        return ""
     single = [
         f"{row['attack']} {percent(row['accuracy'])} %"
         for row in main_rows(headline.run)
@@ -141,11 +141,9 @@ def _collapse(headline: Headline, adaptive: Record) -> Finding | None:
         and row["ci_high"] < constant
     ]
     alone = f" Single attacks that suffice: {', '.join(single)}." if single else ""
-    return Finding(
-        "warn",
-        f"{headline.label} collapses under adaptive attacks in "
-        f"{norm_name(headline.norm)}: {percent(adaptive['accuracy'])} %, where a "
-        f"constant answer is right on {percent(constant)} %.{alone}",
+    return (
+        "It collapses under adaptive attacks: a constant answer is right on "
+        f"{percent(constant)} %.{alone}"
     )
 
 
@@ -170,7 +168,6 @@ def _of_comparisons(run: Run, several: bool) -> Iterator[Finding]:
             yield Finding(
                 "note",
                 f"{arm} against {reference}, adaptive: {points(c['difference'])} "
-                f"points (95 % interval {points(c['ci_low'])} to "
-                f"{points(c['ci_high'])}; p {p_value(c['p_holm'])} after Holm; "
-                f"n {c['n']}).{words}",
+                f"points [{points(c['ci_low'])}, {points(c['ci_high'])}] (paired, "
+                f"n {c['n']}; p {p_value(c['p_holm'])} after Holm).{words}",
             )

@@ -38,10 +38,9 @@ def interval(row: dict[str, Any]) -> str:
 
 
 def accuracy(row: dict[str, Any]) -> str:
-    """An accuracy with count and interval, for a sentence."""
-    return (
-        f"{percent(row['accuracy'])} % ({count(row)}; 95 % interval {interval(row)} %)"
-    )
+    """An accuracy with its 95 % interval and count, for a sentence."""
+    ends = f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]"
+    return f"{percent(row['accuracy'])} % {ends} ({count(row)})"
 
 
 def radius(epsilon: float | None, width: float, norm: str | None = None) -> str:

@@ -1,5 +1,6 @@
-"""Writes the files of a run with made-up but plausible numbers, for tests of reports."""
+"""Writes the files of a run, with made-up but plausible numbers."""
 
+import itertools
 import json
 
 import numpy as np
@@ -31,36 +32,40 @@ def outcomes(names=tuple(ARMS)):
     made = []
     for name, (height, falls) in zip(names, ARMS.values(), strict=True):
         for set_name in ("test", "test_pairs"):
-            own = height + margin
-            conditions = [("clean", "none", None, 0.0)]
-            conditions += [
-                (protocol, attack, norm, multiple)
-                for protocol in falls
-                for norm, attacks in ATTACKS.items()
-                for attack in attacks
-                for multiple in MULTIPLES
-            ]
-            for protocol, attack, norm, multiple in conditions:
+            for protocol, attack, norm, multiple in _conditions(falls):
+                own = height + margin
                 fall = falls.get(protocol, 0.0) * multiple
                 fall *= 0.9 if attack == "subband" else 1.0
-                left = own - fall * rng.uniform(0.8, 1, n)
+                left = (own - fall * rng.uniform(0.8, 1, n)) * (2 * labels - 1) / 2
                 epsilon = EPSILON[norm] * multiple if norm else None
-                share = np.clip(own / max(fall, 1e-9), 0, 1)
+                condition = Condition(
+                    arm=name, set=set_name, protocol=protocol, attack=attack, norm=norm,
+                    epsilon=epsilon, seed=0,
+                )  # fmt: skip
                 made.append(
                     Outcome(
-                        condition=Condition(
-                            arm=name, set=set_name, protocol=protocol, attack=attack,
-                            norm=norm, epsilon=epsilon, seed=0,
+                        condition=condition,
+                        example_ids=np.array(
+                            [f"patient{i // 2}-{i}" for i in range(n)]
                         ),
-                        example_ids=np.array([f"patient{i // 2}-{i % 2}" for i in range(n)]),
                         patient_ids=np.arange(n) // 2,
                         labels=labels,
-                        logits=np.stack([-left, left], -1) * (2 * labels - 1)[:, None] / 2,
-                        distance=(epsilon or 0.0) * share,
+                        logits=np.stack([-left, left], axis=-1),
+                        distance=(epsilon or 0.0)
+                        * np.clip(own / max(fall, 1e-9), 0, 1),
                         seconds=1.0,
                     )
-                )  # fmt: skip
+                )
     return made
+
+
+def _conditions(falls):
+    yield "clean", "none", None, 0.0
+    for protocol, (norm, attacks), multiple in itertools.product(
+        falls, ATTACKS.items(), MULTIPLES
+    ):
+        for attack in attacks:
+            yield protocol, attack, norm, multiple
 
 
 def row(outcome):
