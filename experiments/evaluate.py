@@ -5,8 +5,8 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json` and `results.csv` into the folder, and prints the table. Interrupted, the
-same command goes on; with other settings it uses nothing of before.
+`results.json`, `results.csv` and `report.html` into the folder, and prints the table.
+Interrupted, the same command goes on; with other settings it uses nothing of before.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.report import report_if_wanted
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
@@ -71,6 +72,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
         processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
         for fold in folds:
             Parts(workdir / fold.name, config).remove()
+        processes.on_first(lambda: report_if_wanted(config, workdir))
 
 
 def _config_of_argv(argv: Sequence[str]) -> Config:

@@ -22,6 +22,7 @@ from experiments.config_checks import check_values
 from experiments.distributed import define_distributed
 from experiments.evaluate_arms import Trained, evaluate_fold
 from experiments.evaluation_parts import Parts
+from experiments.report import report_if_wanted
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
 from experiments.stopping import stop_request
@@ -70,6 +71,7 @@ def train_and_evaluate(
             trained.append(params)
         _check_same(trained)
         processes.on_first(lambda: summarise(config, folds, trained, outcomes, workdir))
+        processes.on_first(lambda: report_if_wanted(config, workdir))
 
 
 def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:

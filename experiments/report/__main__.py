@@ -16,7 +16,7 @@ from absl import flags
 
 from experiments.command_line import run_command
 from experiments.config_errors import ConfigError
-from experiments.report import write_report
+from experiments.report.writing import write_report
 
 
 def define_flags() -> None:

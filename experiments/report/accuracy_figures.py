@@ -178,7 +178,7 @@ def _difference_panel(name: str, group: list[Record], width: float) -> Panel:
         )
     return Panel(
         title=f"against {name}",
-        x=Axis("difference in accuracy, points"),
+        x=Axis("difference, points"),
         y=Axis(""),
         curves=curves,
         categories=places,
@@ -189,13 +189,13 @@ def _place(comparison: Record) -> str:
     if comparison["epsilon"] is None:
         return comparison["protocol"]
     norm = wording.norm_name(comparison["norm"])
-    return f"{comparison['protocol']}, {norm} {comparison['epsilon']:.3g}"
+    return f"{comparison['protocol']}\n{norm} {comparison['epsilon']:.3g}"
 
 
 def _difference_label(comparison: Record, width: float) -> str:
     where = wording.radius(comparison["epsilon"], width, comparison["norm"])
     return (
-        f"{_place(comparison)} ({where})\n"
+        f"{comparison['protocol']}, {where}\n"
         f"{wording.points(comparison['difference'])} points, "
         f"{wording.points(comparison['ci_low'])} to "
         f"{wording.points(comparison['ci_high'])}; "

@@ -23,7 +23,7 @@ def markdown(
     lines = [f"# {_plain(title)}", "", f"**{_plain(verdict)}.** Research only.", ""]
     for finding in findings:
         mark = f"{MARKS[finding.status]}: " if MARKS[finding.status] else ""
-        lines.append(f"- {mark}{_plain(finding.text)}")
+        lines.append(f"- {mark}**{_plain(finding.about)}**: {_plain(finding.text)}")
     header = ["accuracy in % [95 % interval]", "norm, epsilon", *wording.PROTOCOLS]
     lines += ["", _row(header), _row(["---"] * len(header))]
     for headline in headlines(runs):

@@ -54,13 +54,17 @@
     const headers = [...table.tHead.rows[0].cells];
     const body = table.tBodies[0];
     headers.forEach((header, column) => {
-      header.querySelector("button").addEventListener("click", () => {
+      const sort = () => {
         const down = header.getAttribute("aria-sort") === "ascending";
         headers.forEach((other) => other.setAttribute("aria-sort", "none"));
         header.setAttribute("aria-sort", down ? "descending" : "ascending");
         const rows = [...body.rows].sort((a, b) =>
           compare(keyOf(a.cells[column]), keyOf(b.cells[column])));
         body.append(...(down ? rows.reverse() : rows));
+      };
+      header.addEventListener("click", sort);
+      header.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") sort();
       });
     });
   }

@@ -32,7 +32,7 @@ MARKS = {
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Text of a table cell; a number to sort by; a status; a second line."""
+    """Text of a table cell; a number to sort by; a status; lines below."""
 
     text: str
     value: float | None = None
@@ -81,9 +81,10 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A sentence with a status of `MARKS`."""
+    """Sentences with a status of `MARKS`, and what they are about."""
 
     status: str
+    about: str
     text: str
 
 

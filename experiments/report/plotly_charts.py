@@ -8,7 +8,7 @@ from typing import Any
 from experiments.report.charts import Axis, Curve, Panel
 
 _FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
-_ROW = 30  # pixels a category takes
+_ROW = 36  # pixels a category takes
 
 
 def to_plotly(panel: Panel) -> dict[str, Any]:

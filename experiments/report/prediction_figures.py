@@ -58,10 +58,14 @@ def _title(protocol: str, norm: str | None) -> str:
     return f"{protocol}, worst case in {wording.norm_name(norm)}"
 
 
+def _short(protocol: str, norm: str | None) -> str:
+    return protocol if norm is None else f"{protocol}, {wording.norm_name(norm)}"
+
+
 def _errors(conditions: Conditions) -> Figure:
     """Missed cancers and false alarms, one place a condition and arm."""
     places = {
-        f"{name}, {_title(*key)}": outcome
+        f"{name}\n{_short(*key)}": outcome
         for key, by_arm in conditions.items()
         for name, outcome in by_arm.items()
     }

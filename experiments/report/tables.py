@@ -28,24 +28,23 @@ def headline_table(headlines: Sequence[Headline]) -> Table:
     """Clean, graybox and adaptive accuracy of each arm, side by side."""
     rows = []
     for headline in headlines:
-        cells = [Cell(headline.label)]
-        at = wording.radius(headline.epsilon, headline.run.width)
-        cells.append(Cell(wording.norm_name(headline.norm), below=at))
+        at = wording.radius(headline.epsilon, headline.run.width, headline.norm)
+        cells = [Cell(headline.label, below=at if headline.norm else "not attacked")]
         for protocol in wording.PROTOCOLS:
             row = headline.rows.get(protocol)
-            cells.append(_accuracy(row) if row else Cell(wording.percent(None)))
+            cells.append(_accuracy(row, "\n") if row else Cell(wording.percent(None)))
         rows.append(cells)
     return Table(
         slug="headline",
         caption="Accuracy in %, with count and 95 % interval. Attacked: per image the "
         "worst of all attacks of the protocol within epsilon.",
-        columns=["arm", "norm, epsilon", *wording.PROTOCOLS],
+        columns=["arm, epsilon", *wording.PROTOCOLS],
         rows=rows,
     )
 
 
-def _accuracy(row: Row) -> Cell:
-    below = f"{wording.count(row)}; {wording.interval(row)}"
+def _accuracy(row: Row, between: str = "; ") -> Cell:
+    below = f"{wording.count(row)}{between}{wording.interval(row)}"
     return Cell(wording.percent(row["accuracy"]), row["accuracy"], below=below)
 
 

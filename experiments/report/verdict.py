@@ -8,6 +8,7 @@ from experiments.report.headline import (
     Headline,
     constant_accuracy,
     headlines,
+    is_headline,
     label,
     main_rows,
 )
@@ -29,6 +30,7 @@ def verdict(runs: Sequence[Run]) -> tuple[str, list[Finding]]:
     findings = [f for run in runs for f in _of_run(run, several=len(runs) > 1)]
     findings += [f for headline in headlines(runs) for f in _of_headline(headline)]
     findings += [f for run in runs for f in _of_comparisons(run, len(runs) > 1)]
+    # Stable: within a status, the order of above.
     findings.sort(key=lambda finding: _ORDER.index(finding.status))
     return _line(runs, findings), findings
 
@@ -47,53 +49,44 @@ def _line(runs: Sequence[Run], findings: Sequence[Finding]) -> str:
 
 
 def _of_run(run: Run, *, several: bool) -> Iterator[Finding]:
-    prefix = f"{run.name}: " if several else ""
+    """Checks, audit, certificates and bounds."""
     checks = (run.checks or {}).get("checks", [])
-    yield from _failures(checks, prefix, run, several)
     findings = (run.audit or {}).get("findings", [])
-    yield from _failures(findings, f"{prefix}data: ", run, several)
+    yield from _failures(run, [*checks, *findings], several)
     for curve in (run.certificates or {}).get("curves", []):
-        arm = label(run, curve["arm"], several=several)
+        about = label(run, f"certificates of {curve['arm']}", several=several)
         for fault in faults(curve):
-            yield Finding(
-                "fail", f"{arm}, certificates at sigma {curve['sigma']:.3g}: {fault}."
-            )
+            yield Finding("fail", about, f"{fault} (sigma {curve['sigma']:.3g}).")
     for found in run.meta.get("pair_bound_violations") or []:
         at = radius(found["epsilon"], run.width, found["norm"])
         yield Finding(
             "fail",
-            f"{label(run, found['arm'], several=several)}: "
+            label(run, found["arm"], several=several),
             f"{percent(found['accuracy'])} % under adaptive attacks at {at}, where no "
             f"classifier can exceed {percent(found['ceiling'])} %. An attack is too "
             "weak, or labels leak.",
         )
-    if run.checks is None:
-        yield Finding("warn", f"{prefix}No check for masked gradients was run.")
-    if run.audit is None:
-        yield Finding("warn", f"{prefix}The data were not audited.")
-    for items, words in (
-        (checks, "Checks of the evaluation"),
-        (findings, "Checks of the data"),
+    for name, items, missing in (
+        ("checks of the evaluation", checks, "masked gradients were not looked for."),
+        ("audit of the data", findings, "not done."),
     ):
-        if items:
-            yield _passed(items, f"{prefix}{words}")
+        about = label(run, name, several=several)
+        yield _passed(items, about) if items else Finding("warn", about, missing)
 
 
-def _passed(items: Sequence[Record], words: str) -> Finding:
+def _passed(items: Sequence[Record], about: str) -> Finding:
     passed = sum(item["status"] == "pass" for item in items)
     not_run = sum(item["status"] == "not_run" for item in items)
     rest = f", {not_run} not run" if not_run else ""
-    return Finding("pass" if passed else "note", f"{words}: {passed} passed{rest}.")
+    return Finding("pass" if passed else "note", about, f"{passed} passed{rest}.")
 
 
-def _failures(items: Sequence[Record], prefix: str, run: Run, several: bool):
+def _failures(run: Run, items: Sequence[Record], several: bool) -> Iterator[Finding]:
     for item in items:
         if item["status"] in ("fail", "warn"):
-            arm = item.get("arm")
-            where = f" ({arm})" if arm else ""
-            yield Finding(
-                item["status"], f"{prefix}{item['title']}{where}: {item['sentence']}"
-            )
+            arm = f" ({item['arm']})" if item.get("arm") else ""
+            about = label(run, item["title"] + arm, several=several)
+            yield Finding(item["status"], about, item["sentence"])
 
 
 _NOT_ADAPTIVE = "It was not attacked by an attacker who knows the defence."
@@ -107,7 +100,7 @@ def _of_headline(headline: Headline) -> Iterator[Finding]:
     clean, graybox, adaptive = (rows.get(p) for p in wording.PROTOCOLS)
     at = radius(headline.epsilon, headline.run.width, headline.norm)
     parts = [f"{protocol} {accuracy(row)}" for protocol, row in rows.items()]
-    told = [f"{headline.label}, {at}: {', '.join(parts)}."]
+    told = [f"{', '.join(parts)} at {at}."]
     told += [_collapse(headline, adaptive) if adaptive else _NOT_ADAPTIVE]
     if graybox and adaptive and adaptive["ci_high"] < graybox["ci_low"]:
         gap = percent(graybox["accuracy"] - adaptive["accuracy"])
@@ -116,12 +109,14 @@ def _of_headline(headline: Headline) -> Iterator[Finding]:
             "network overstate the defence. Quote the adaptive number."
         )
     told = [sentence for sentence in told if sentence]
-    yield Finding("warn" if len(told) > 1 else "note", " ".join(told))
+    status = "warn" if len(told) > 1 else "note"
+    yield Finding(status, headline.label, " ".join(told))
     if clean and graybox and graybox["ci_low"] > clean["ci_high"]:
         yield Finding(
             "fail",
-            f"{headline.label}: graybox accuracy is above clean accuracy beyond the "
-            "intervals. Attacked images cannot be easier.",
+            headline.label,
+            "graybox accuracy is above clean accuracy beyond the intervals. Attacked "
+            "images cannot be easier.",
         )
 
 
@@ -150,24 +145,19 @@ def _collapse(headline: Headline, adaptive: Record) -> str:
 def _of_comparisons(run: Run, several: bool) -> Iterator[Finding]:
     """Adaptive differences at the headline epsilon in Linf."""
     for c in run.comparisons:
-        at_headline = c["epsilon"] is not None and (
-            abs(c["epsilon"] - run.headline_epsilon("linf")) < 1e-9
-        )
-        if (c["protocol"], c["norm"], c["attack"]) != (
-            "adaptive",
-            "linf",
-            "worst_case",
-        ):
+        kind = (c["protocol"], c["norm"], c["attack"])
+        if kind != ("adaptive", "linf", "worst_case"):
             continue
-        if at_headline:
-            arm, reference = (
-                label(run, c[name], several=several) for name in ("arm", "reference")
+        if is_headline(run, "linf", c["epsilon"]):
+            arm, other = (
+                label(run, c[n], several=several) for n in ("arm", "reference")
             )
+            ends = f"[{points(c['ci_low'])}, {points(c['ci_high'])}]"
             sure = c["ci_low"] > 0 or c["ci_high"] < 0
-            words = "" if sure else " No difference is shown."
             yield Finding(
                 "note",
-                f"{arm} against {reference}, adaptive: {points(c['difference'])} "
-                f"points [{points(c['ci_low'])}, {points(c['ci_high'])}] (paired, "
-                f"n {c['n']}; p {p_value(c['p_holm'])} after Holm).{words}",
+                f"{arm} against {other}, adaptive",
+                f"{points(c['difference'])} points {ends} (paired, n {c['n']}; p "
+                f"{p_value(c['p_holm'])} after Holm)."
+                + ("" if sure else " No difference is shown."),
             )
