@@ -20,6 +20,12 @@ from experiments.report.run_files import Record, Run
 from wbad_jax.evaluation import Row
 
 _DASHES = {"graybox": "dot", "adaptive": "solid"}
+# Fields of a bracket, and how they are called and drawn.
+_BRACKET = {
+    "pair_bound": ("pair bound", "dash"),
+    "ceiling": ("ceiling C, informed observer", "dashdot"),
+    "certified": ("certified A, scanning observer", "longdash"),
+}
 
 
 def security_curves(runs: Sequence[Run]) -> Figure | None:
@@ -74,8 +80,10 @@ def _arm_curves(run: Run, rows: list[Row], norm: str, name: str, style: Style):
             and row["attack"] == "worst_case"
             and row["norm"] == norm
         ]
+        # Of several surrogates, that which harms most.
+        worst = sorted(worst, key=lambda row: (row["epsilon"], -row["accuracy"]))
+        points = list({row["epsilon"]: row for row in clean[:1] + worst}.values())
         if worst:
-            points = clean[:1] + sorted(worst, key=lambda row: row["epsilon"])
             yield Curve(
                 name=f"{name}, {protocol}",
                 x=[row["epsilon"] or 0.0 for row in points],
@@ -105,10 +113,10 @@ def _bounds(runs: Sequence[Run], norm: str, set_name: str, largest: float):
             if here and row.get("ceiling") is not None:
                 known = bounds.setdefault(("pair bound", "dash"), {0.0: 1.0})
                 known[row["epsilon"]] = row["ceiling"]
-        for row in (run.bracket or {}).get("rows", []):
+        for row in run.bracket:
             if row["norm"] == norm and row["epsilon"] <= 1.001 * largest:
-                for name, dash, value in _bracket_values(row):
-                    bounds.setdefault((name, dash), {})[row["epsilon"]] = value
+                for field, (name, dash) in _BRACKET.items():
+                    bounds.setdefault((name, dash), {})[row["epsilon"]] = row[field]
     for (name, dash), points in bounds.items():
         x = sorted(points)
         labels = [
@@ -119,15 +127,6 @@ def _bounds(runs: Sequence[Run], norm: str, set_name: str, largest: float):
         style = Style("#000000" if dash == "dash" else GREY, dash, None)
         y = [points[at] for at in x]
         yield Curve(name=name, x=x, y=y, labels=labels, style=style)
-
-
-def _bracket_values(row: Record):
-    if row.get("pair_bound"):
-        yield "pair bound", "dash", row["pair_bound"]["accuracy"]
-    if row.get("informed"):
-        yield "ceiling C, informed observer", "dashdot", row["informed"]["ceiling"]
-    if row.get("scanning"):
-        yield "certified A, scanning observer", "longdash", row["scanning"]["accuracy"]
 
 
 def differences(runs: Sequence[Run]) -> Figure | None:

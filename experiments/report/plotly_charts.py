@@ -129,8 +129,11 @@ def _band(curve: Curve, group: str) -> list[dict[str, Any]]:
 
 
 def _text(text: str) -> str:
-    """Text that plotly shows as it is; a line break stays one."""
-    return html.escape(text).replace("\n", "<br>")
+    """Text that plotly shows as it is; a line break stays one.
+
+    Quotes stay too: plotly knows no entity of theirs, and text is no attribute.
+    """
+    return html.escape(text, quote=False).replace("\n", "<br>")
 
 
 def _numbers(values: Sequence[float | None]) -> list[float | None]:

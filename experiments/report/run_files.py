@@ -29,7 +29,7 @@ class Run:
         meta: Of `results.json`.
         rows: Of `results.json`.
         comparisons: Paired differences between arms, of `results.json`.
-        bracket: Bounds of what a classifier can reach, of `results.json`.
+        bracket: What a classifier can reach by norm and radius, of `results.json`.
         config: `config.json`: the config and where it ran.
         checks: `checks.json`.
         audit: `audit.json`.
@@ -45,7 +45,7 @@ class Run:
     meta: Record
     rows: list[Row]
     comparisons: list[Record]
-    bracket: Record | None
+    bracket: list[Record]
     config: Record | None
     checks: Record | None
     audit: Record | None
@@ -122,7 +122,7 @@ def read_run(workdir: pathlib.Path, name: str) -> Run:
         meta=results["meta"],
         rows=results["rows"],
         comparisons=results.get("comparisons") or [],
-        bracket=results.get("bracket"),
+        bracket=results.get("bracket") or [],
         config=_json(workdir / "config.json"),
         checks=_json(workdir / "checks.json"),
         audit=_json(workdir / "audit.json"),

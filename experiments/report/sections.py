@@ -17,7 +17,7 @@ _MAKERS = {
     "detection.json": "python -m experiments.detect --workdir={}",
     "gallery-<arm>.npz": "python -m experiments.evaluate --workdir={}",
     "predictions.parquet": "python -m experiments.evaluate --workdir={}",
-    "audit.json": "python -m experiments.audit --workdir={}",
+    "audit.json": "python -m experiments.audit --config=CONFIG --output={}",
 }
 
 

@@ -134,6 +134,7 @@ def _collapse(headline: Headline, adaptive: Record) -> str:
         and row["norm"] == headline.norm
         and row["epsilon"] == adaptive["epsilon"]
         and row["ci_high"] < constant
+        and row.get("evaluated_on", row["n"]) == row["n"]
     ]
     alone = f" Single attacks that suffice: {', '.join(single)}." if single else ""
     return (

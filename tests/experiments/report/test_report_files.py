@@ -80,6 +80,24 @@ def test_rows_by_patient_come_before_rows_by_image(workdir):
     assert {row["accuracy"] for row in rows} == {0.5}
 
 
+def test_of_several_surrogates_the_one_that_harms_most_counts(workdir):
+    def add(results):
+        extra = [dict(r) for r in results["rows"] if r["protocol"] == "graybox"]
+        for row in extra:
+            row["accuracy"] -= 0.01
+        results["rows"] += extra
+
+    def accuracies(run):
+        shown = [h.rows["graybox"]["accuracy"] for h in headlines([run])]
+        panel = figure(run, "security").panels[0]
+        drawn = [c.y[1:] for c in panel.curves if c.name.endswith("graybox")]
+        return np.concatenate([shown, *drawn])
+
+    before = accuracies(read_runs([workdir])[0])
+    edit(workdir / "results.json", add)
+    np.testing.assert_allclose(accuracies(read_runs([workdir])[0]), before - 0.01)
+
+
 def test_verdict_begins_with_what_failed(run):
     line, findings = verdict([run])
     assert line == "1 of 2 checks failed: do not trust the accuracies below"
@@ -254,7 +272,7 @@ def test_parts_without_a_file_say_how_to_make_it(workdir):
         "audit.json", "gallery-&lt;arm&gt;.npz", "config.json", "results.json",
     ):  # fmt: skip
         assert any(file in sentence for sentence in told), file
-    assert f"<code>python -m experiments.audit --workdir={workdir}</code>" in page
+    assert f"<code>python -m experiments.certify --workdir={workdir}</code>" in page
 
 
 def test_a_run_without_attacks_or_bounds_has_a_report(workdir):
