@@ -24,6 +24,8 @@ def get_config(mode: str = "full") -> Config:
     config.seed = 0
     # Trained in this order; an arm can only start from an earlier one.
     config.arms = ("undefended", "wbad")
+    # Whether training and evaluation end with report.html in the run's folder.
+    config.report = True
 
     config.data = ml_collections.ConfigDict()
     config.data.builder = "simulated_thermograms/paper"
@@ -243,6 +245,7 @@ def make_sweep(
     sweep: Config = ml_collections.ConfigDict()
     sweep.name = name
     sweep.base = base
+    sweep.base.report = False  # 5 MB a run
     # Dotted names are no keys of a ConfigDict: pairs in their place.
     sweep.runs = tuple(
         (run, tuple(fields.items())) for run, fields in (runs or {}).items()

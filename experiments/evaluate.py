@@ -5,10 +5,10 @@ r"""Evaluate the arms of a finished run again, with other evaluation settings.
         --config.evaluation.pgd.num_steps=100
 
 Overrides apply on top of `workdir/config.json`. Writes `predictions.parquet`,
-`results.json`, `results.csv`, `checks.json` and `gallery-<arm>.npz` there, and prints
-the table and the failed checks. With `--strict` all checks are run, and a failed one is
-exit status 1. Interrupted, the same command goes on; with other settings it uses
-nothing of before.
+`results.json`, `results.csv`, `checks.json`, `gallery-<arm>.npz` and `report.html`
+there, and prints the table and the failed checks. With `--strict` all checks are run,
+and a failed one is exit status 1. Interrupted, the same command goes on; with other
+settings it uses nothing of before.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from experiments.evaluation_parts import Parts
 from experiments.evaluation_record import read_bracket
 from experiments.gallery import write_galleries
 from experiments.looks import record_look
+from experiments.report import report_if_wanted
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
 from experiments.settings import Arm
@@ -82,6 +83,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
         )
         for fold in folds:
             Parts(workdir / fold.name, config).remove()
+        processes.on_first(lambda: report_if_wanted(config, workdir))
 
 
 def _config_of_argv(argv: Sequence[str]) -> Config:

@@ -8,7 +8,9 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -19,8 +21,9 @@ from configs.default import Config
 from experiments.config_errors import ConfigError
 from wbad_jax import processes
 
-# Where data lie, and whether they are audited, may change without changing the run.
-_NOT_COMPARED = ("data.data_dir", "data.audit", "training.data_on_device")
+# Where data lie, whether they are audited and what is written at the end may change
+# without changing the run.
+_NOT_COMPARED = ("data.data_dir", "data.audit", "training.data_on_device", "report")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "orbax-checkpoint")
 
 
@@ -69,7 +72,8 @@ def record_config(config: Config, workdir: pathlib.Path) -> None:
     """
     path = workdir / "config.json"
     if not path.exists():
-        record = {"config": to_plain(config), **provenance(config)}
+        command = shlex.join(["python", *sys.orig_argv[1:]])
+        record = {"config": to_plain(config), "command": command, **provenance(config)}
         temporary = path.with_suffix(".json.tmp")
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)

@@ -27,6 +27,7 @@ from experiments.evaluation_record import read_bracket
 from experiments.gallery import write_galleries
 from experiments.graybox import Trained
 from experiments.looks import record_look
+from experiments.report import report_if_wanted
 from experiments.results import summarise
 from experiments.run_folder import check_config, locked, record_config
 from experiments.stopping import stop_request
@@ -82,6 +83,7 @@ def train_and_evaluate(
         processes.on_first(
             lambda: summarise(config, folds, trained, outcomes, workdir, stop)
         )
+        processes.on_first(lambda: report_if_wanted(config, workdir))
 
 
 def _train_fold(config, arms, fold, workdir, stop, profile) -> Trained:

@@ -86,6 +86,9 @@ def check_thresholds(config, workdir, output):
 
 def test_quickstart_runs(trained):
     check_results(trained[1], ["undefended", "wbad"], ("fgsm", "pgd", "cw"))
+    assert (trained[1] / "report.html").exists()
+    record = json.loads((trained[1] / "config.json").read_text())
+    assert record["command"].startswith("python ")
 
 
 def check_results(workdir, arms, attacks):

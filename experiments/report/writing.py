@@ -1,0 +1,38 @@
+"""From the folders of runs to the files of a report."""
+
+import pathlib
+from collections.abc import Sequence
+
+from experiments.report.markdown import markdown
+from experiments.report.page import render, write_text
+from experiments.report.paper_figures import write_figures
+from experiments.report.run_files import read_runs
+from experiments.report.sections import figures, sections
+from experiments.report.verdict import verdict
+
+
+def write_report(
+    workdirs: Sequence[pathlib.Path], output: pathlib.Path, *, for_papers: bool = False
+) -> None:
+    """Write the page, and beside it the headline as Markdown.
+
+    Args:
+        workdirs: Folders of finished runs.
+        output: The page; the Markdown has the same name with `.md`.
+        for_papers: Whether `figures/` beside the page gets PNG and PDF files.
+
+    Raises:
+        ConfigError: If a folder holds no results, or a file is damaged.
+    """
+    runs = read_runs(workdirs)
+    title = " against ".join(
+        run.name if len(runs) > 1 else str(run.meta.get("name", run.name))
+        for run in runs
+    )
+    line, findings = verdict(runs)
+    drawn = figures(runs)
+    page = render(title, line, findings, sections(runs, drawn))
+    write_text(output, page)
+    write_text(output.with_suffix(".md"), markdown(title, line, findings, runs))
+    if for_papers:
+        write_figures(drawn, output.parent / "figures")
