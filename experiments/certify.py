@@ -22,7 +22,7 @@ from absl import flags
 from configs.default import Config
 from experiments import cohort, settings
 from experiments.certificate_files import KeptArrays, summarise
-from experiments.certify_arms import certify_arm, subset
+from experiments.certify_arms import certify_arm
 from experiments.command_line import prepare_jax, required, run_command
 from experiments.config_checks import check_values
 from experiments.evaluate import define_flags
@@ -65,7 +65,7 @@ def certify_run(config: Config, workdir: pathlib.Path) -> None:
 def first_examples(config: Config, fold: cohort.Fold) -> Examples:
     """The examples to certify: the first of the set, where twins stand together."""
     every = cohort.examples_of(getattr(fold, config.certificates.set))
-    return subset(every, slice(config.certificates.max_examples))
+    return every.subset(slice(config.certificates.max_examples))
 
 
 def _certify_fold(config, fold, arms, examples, workdir, kept, stop: StopRequest):

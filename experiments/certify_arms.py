@@ -125,7 +125,7 @@ class _Run:
         if not len(rows):
             return np.zeros(0, bool)
         found = subset_certificates(found, rows)
-        part = subset(self._examples, rows)
+        part = self._examples.subset(rows)
         targets = dataclasses.replace(part, labels=found.predicted.astype(np.int32))
         points = self._climb(
             targets, found.radius, self._nearest[None, rows], _ATTACK,
@@ -143,7 +143,7 @@ class _Run:
             rows = (status != WRONG).nonzero()[0]
             if len(rows):
                 stage = _CURVE + 2 * index
-                part = subset(examples, rows)
+                part = examples.subset(rows)
                 if radius > 0:
                     starts = np.stack([self._nearest[rows], points[rows]])
                     points[rows] = self._climb(
@@ -177,15 +177,6 @@ class _Run:
 def base_key(config: Config) -> Key:
     """Of all noise: the same in all arms."""
     return jax.random.fold_in(jax.random.key(config.seed), stable_hash("certificates"))
-
-
-def subset(examples: Examples, rows: np.ndarray | slice) -> Examples:
-    """Some of the examples."""
-    arrays: dict[str, Any] = {
-        field.name: getattr(examples, field.name)[rows]
-        for field in dataclasses.fields(examples)
-    }
-    return Examples(**arrays)
 
 
 def subset_certificates(found: Certificates, rows: np.ndarray) -> Certificates:

@@ -1,6 +1,5 @@
 """A few test images of each arm, attacked and denoised, for the report's gallery."""
 
-import dataclasses
 import functools
 import itertools
 import pathlib
@@ -18,7 +17,7 @@ from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.white_box import backward_modes
 from wbad_jax import processes
-from wbad_jax.evaluation import Evaluator, Examples, Outcome
+from wbad_jax.evaluation import Evaluator, Outcome
 from wbad_jax.types import Params
 
 
@@ -52,7 +51,7 @@ def write_galleries(
     count = config.evaluation.gallery_examples
     for name, (arm, params) in trained.items() if count else ():
         stop.check("Stopped in the gallery.")
-        outcome = _most_harmful(outcomes, name, fold)
+        outcome = _most_harmful(config, outcomes, name, fold)
         if outcome is None:
             continue
         rows = choose_rows(outcome.labels, outcome.correct, count)
@@ -82,14 +81,17 @@ def choose_rows(labels: np.ndarray, robust: np.ndarray, count: int) -> np.ndarra
     return np.sort(np.array(rows[:count], int))
 
 
-def _most_harmful(outcomes: Sequence[Outcome], arm: str, fold: Fold) -> Outcome | None:
-    """Outcome of the adaptive Linf attack on the test set with the most errors."""
+def _most_harmful(
+    config: Config, outcomes: Sequence[Outcome], arm: str, fold: Fold
+) -> Outcome | None:
+    """The adaptive Linf attack on all of the test set with the most errors."""
     wanted = (arm, "test", "adaptive", "linf", fold.budgets["linf"])
     names = ("arm", "set", "protocol", "norm", "epsilon")
     found = [
         outcome
         for outcome in outcomes
         if tuple(getattr(outcome.condition, name) for name in names) == wanted
+        and outcome.condition.attack in config.evaluation.attacks
         and np.array_equal(outcome.example_ids, fold.test.example_ids)
     ]
     return min(found, key=lambda each: each.correct.mean(), default=None)
@@ -98,7 +100,8 @@ def _most_harmful(outcomes: Sequence[Outcome], arm: str, fold: Fold) -> Outcome 
 def _gallery(
     config, fold: Fold, arm: Arm, params: Params, outcome: Outcome, rows: np.ndarray
 ) -> Mapping[str, Any]:
-    examples = _take(examples_of(fold.test), outcome.example_ids[rows])
+    # The outcomes hold the examples of the fold in its order.
+    examples = examples_of(fold.test).subset(rows)
     condition = outcome.condition
     evaluator = Evaluator(
         arm.evaluated.logits_fn,
@@ -126,14 +129,6 @@ def _gallery(
         "norm": np.array(condition.norm),
         "epsilon": np.array(condition.epsilon),
     }
-
-
-def _take(examples: Examples, example_ids: np.ndarray) -> Examples:
-    """The examples of these ids, in that order."""
-    place = {str(name): row for row, name in enumerate(examples.example_ids)}
-    rows = np.array([place[str(name)] for name in example_ids])
-    fields = [field.name for field in dataclasses.fields(Examples)]
-    return Examples(**{field: getattr(examples, field)[rows] for field in fields})
 
 
 def _write(arrays: Mapping[str, Any], path: pathlib.Path) -> None:

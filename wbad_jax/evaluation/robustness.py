@@ -10,6 +10,7 @@ import functools
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,13 @@ class Examples:
     example_ids: np.ndarray
     patient_ids: np.ndarray
     twins: np.ndarray | None = None
+
+    def subset(self, rows: np.ndarray | slice) -> "Examples":
+        """Some of the examples, such as those at `rows`."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Examples(
+            **{name: a if a is None else a[rows] for name, a in arrays.items()}
+        )
 
     def batches(self, size: int, images: np.ndarray | None = None):
         """Yield `Batch`es of one shape, in host memory; the last is padded.
