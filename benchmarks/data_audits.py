@@ -73,7 +73,7 @@ def mirrored(dataset: Dataset) -> Dataset:
 
 
 CHANGES: dict[str, Callable[[Dataset], Dataset]] = {
-    "fresh noise": lambda dataset: noisy_copies(dataset, np.arange(len(dataset))),
+    "fresh noise": noisy_copies,
     "noise of 0.5 °C": noisy(0.5),
     "contrast x 0.8, other level": rescaled,
     "mirrored": mirrored,
@@ -87,7 +87,7 @@ CHANGES: dict[str, Callable[[Dataset], Dataset]] = {
 def copies_found(dataset: Dataset) -> dict[str, float]:
     """Share of changed copies known again, by change."""
     factual = dataset.subset(dataset.factual)
-    codes = fit_codes(factual, np.arange(len(factual)))
+    codes = fit_codes(factual)
     if codes is None:
         return {}
     own, mirror = codes.of(factual), codes.of(factual, mirrored=True)

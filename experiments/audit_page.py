@@ -28,7 +28,7 @@ body { font: 16px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 1rem aut
   padding: 0 1rem; color: #1a1a1a; background: #fff; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem;
-  border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
+  border-bottom: 1px solid #ccc; overflow-wrap: break-word; }
 .status { white-space: nowrap; font-weight: 600; }
 .fail { color: #9c2f00; } .warn { color: #7a5c00; } .pass { color: #005a8c; }
 .not_run { color: #555; }
@@ -96,7 +96,7 @@ def _facts(meta: dict[str, Any]) -> str:
 
 def _box(status: str, findings: Sequence[Finding]) -> str:
     bad = [finding for finding in findings if finding.status == "fail"]
-    lines = [f"<p>{_text(f.title)}: {_text(f.sentence)}</p>" for f in bad]
+    lines = [f"<p>{_text(f.sentence)}</p>" for f in bad]
     return (
         f'<div class="box {status}" id="verdict"><strong>{_MARKS[status]}: '
         f"{_text(_VERDICTS[status])}</strong>{''.join(lines)}</div>"

@@ -83,9 +83,10 @@ def near_duplicates(
 ) -> Finding:
     """Looks for images of one scene in two parts, or under two patients.
 
-    Images are compared by their codes (`image_codes`), also with their mirror images.
-    Equal images are left to `exact_duplicates`, and images of one patient in one part
-    are no fault. Turned, cropped or strongly shifted copies are not found.
+    Images, of both twins where there are twins, are compared by their codes
+    (`image_codes`), also with their mirror images. Equal images are left to
+    `exact_duplicates`, and images of one patient in one part are no fault. Turned,
+    cropped or strongly shifted copies are not found.
 
     Args:
         dataset: With finite pixels.
@@ -97,17 +98,14 @@ def near_duplicates(
         too much alike to tell a copy with fresh noise from another patient.
     """
     title = "Nearly equal images"
-    rows = np.flatnonzero(dataset.factual)
-    codes = fit_codes(dataset, rows)
+    codes = fit_codes(dataset)
     if codes is None:
-        sentence = f"{len(rows)} images are too few, or too much alike, to compare."
+        sentence = f"{len(dataset)} images are too few, or too much alike, to compare."
         return Finding("near_duplicates", title, "not_run", sentence)
-    again = codes.of(noisy_copies(dataset, rows))
-    own = codes.of(dataset.subset(rows))
+    again, own = codes.of(noisy_copies(dataset)), codes.of(dataset)
     found = float(((again * own).sum(axis=1) >= codes.threshold).mean())
-    mirrored = codes.of(dataset.subset(rows), mirrored=True)
-    first, second, similarity, largest = _close_pairs(codes, own, mirrored)
-    first, second = rows[first], rows[second]
+    mirrored = codes.of(dataset, mirrored=True)
+    first, second, similarity = _close_pairs(codes, own, mirrored)
     different = dataset.patient_ids[first] != dataset.patient_ids[second]
     kept = different | in_two_parts(parts, first, second)
     kept &= digests[first] != digests[second]
@@ -116,7 +114,6 @@ def near_duplicates(
     ) | {
         "threshold": codes.threshold,
         "components": codes.axes.shape[1],
-        "largest_similarity": largest,
         "share_of_noisy_copies_found": found,
     }
     if kept.any():
@@ -132,25 +129,24 @@ def near_duplicates(
         )
         return Finding("near_duplicates", title, "not_run", sentence, evidence)
     sentence = (
-        f"No two of {len(rows)} images are near copies; of copies with fresh noise "
+        f"No two of {len(dataset)} images are near copies; of copies with fresh noise "
         f"{found:.0%} would have been found."
     )
     return Finding("near_duplicates", title, "pass", sentence, evidence)
 
 
 def _close_pairs(codes: ImageCodes, own: np.ndarray, mirrored: np.ndarray):
-    """Pairs above the threshold, the closest first, and the largest cosine of all."""
-    found, largest = [], -1.0
+    """Pairs above the threshold, each once, the closest first."""
+    found = []
     for start in range(0, len(own), _CHUNK):
         block = own[start : start + _CHUNK]
         close = np.maximum(block @ own.T, block @ mirrored.T)
         close[np.arange(len(own)) <= start + np.arange(len(block))[:, None]] = -1
-        largest = max(largest, float(close.max()))
         i, j = np.nonzero(close >= codes.threshold)
         found.append((i + start, j, close[i, j]))
     first, second, similarity = map(np.concatenate, zip(*found, strict=True))
     order = np.argsort(-similarity, kind="stable")
-    return first[order], second[order], similarity[order], largest
+    return first[order], second[order], similarity[order]
 
 
 def _twins(dataset: Dataset, first: int, second: int) -> bool:
@@ -192,7 +188,7 @@ def _evidence(
 def _in_words(evidence: dict[str, Any]) -> str:
     names = [f"{pair['first']} = {pair['second']}" for pair in evidence["examples"]]
     return (
-        f"{evidence['pairs_across_parts']} pairs across parts, "
-        f"{evidence['pairs_across_patients']} of two patients, "
-        f"{evidence['pairs_of_two_labels']} of two labels ({some(names, 3)})."
+        f"pairs across parts {evidence['pairs_across_parts']}, of two patients "
+        f"{evidence['pairs_across_patients']}, of two labels "
+        f"{evidence['pairs_of_two_labels']} ({some(names, 3)})."
     )

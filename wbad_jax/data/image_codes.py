@@ -55,19 +55,17 @@ class ImageCodes:
         return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
 
 
-def fit_codes(dataset: Dataset, rows: np.ndarray) -> ImageCodes | None:
+def fit_codes(dataset: Dataset) -> ImageCodes | None:
     """Learns codes from a data set itself.
 
     Args:
         dataset: With finite pixels.
-        rows: Of the examples to compare.
 
     Returns:
         The codes, or None if there are too few images or they differ in too few ways.
     """
-    shown = dataset.subset(rows)
     images = np.concatenate(
-        [_standardised(shown, mirrored) for mirrored in (False, True)]
+        [_standardised(dataset, mirrored) for mirrored in (False, True)]
     )
     mean = images.mean(axis=0)
     covariance = np.cov(images, rowvar=False)
@@ -75,36 +73,34 @@ def fit_codes(dataset: Dataset, rows: np.ndarray) -> ImageCodes | None:
     variances, axes = variances[::-1], axes[:, ::-1]
     count = min(
         _MOST_COMPONENTS,
-        len(rows) // _IMAGES_A_COMPONENT,
+        int(dataset.factual.sum()) // _IMAGES_A_COMPONENT,
         int((variances > _LEAST_VARIANCE * max(variances[0], 1e-12)).sum()),
     )
     if count < _FEWEST_COMPONENTS:
         return None
     # Each pair is compared twice, once with a mirror image.
-    pairs = len(rows) * (len(rows) - 1)
+    pairs = len(dataset) * (len(dataset) - 1)
     t = stats.t.isf(ALPHA / pairs, count - 1)
     chance = float(t / np.sqrt(t**2 + count - 1))
     axes = axes[:, :count] / np.sqrt(variances[:count])
     return ImageCodes(mean, axes, max(_LEAST_COSINE, chance))
 
 
-def noisy_copies(dataset: Dataset, rows: np.ndarray) -> Dataset:
+def noisy_copies(dataset: Dataset) -> Dataset:
     """Images as a second exposure of the same scene might be: with other noise.
 
     Args:
         dataset: Any.
-        rows: Of the examples.
 
     Returns:
         The examples with noise added, of twice the variance of their own.
     """
-    shown = dataset.subset(rows)
     low, high = dataset.window
-    sigma = haar_deviations(shown)[:, 2] / (high - low)
+    sigma = haar_deviations(dataset)[:, 2] / (high - low)
     sigma = np.sqrt(2) * np.nan_to_num(sigma)[:, None, None, None]
-    noise = np.random.default_rng(0).normal(size=shown.images.shape)
-    images = shown.images + (sigma * noise).astype(np.float32)
-    return dataclasses.replace(shown, images=images)
+    noise = np.random.default_rng(0).normal(size=dataset.images.shape)
+    images = dataset.images + (sigma * noise).astype(np.float32)
+    return dataclasses.replace(dataset, images=images)
 
 
 def _standardised(dataset: Dataset, mirrored: bool) -> np.ndarray:
