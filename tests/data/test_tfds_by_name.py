@@ -37,6 +37,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
             "celsius": tfds.features.Tensor(shape=(9, 12), dtype=np.float32),
             "label": tfds.features.ClassLabel(names=["ill", "well"]),
             "woman": tfds.features.Text(),
+            "wide": tfds.features.Tensor(shape=(9, 12), dtype=np.int64),
             "number": np.int64,
             "age": np.float32,
         }
@@ -54,6 +55,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
                 {
                     "image": png(PICTURES[row]),
                     "celsius": DEGREES[row],
+                    "wide": PICTURES[row, ..., 0].astype(np.int64),
                     "label": int(WOMEN[row] != "eve"),
                     "woman": WOMEN[row],
                     "number": 40 + len(set(WOMEN[:row])),
@@ -136,6 +138,7 @@ def test_one_image_a_patient_only_if_told(tfds_dir):
         ({"split": "validation"}, r"split must be made of \['test', 'train'\]"),
         ({"classes": ("well", "sick")}, "a label must be one of .*got 'ill'"),
         ({"image_key": "celsius"}, "Are they temperatures"),
+        ({"image_key": "wide"}, "levels of type int64 need white_level"),
         ({"heigth": 3}, "Unknown setting 'heigth'. Known: .*height"),
         ({"channels": 3}, "must have 3 channels, got 1"),
     ],

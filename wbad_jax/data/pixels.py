@@ -40,7 +40,7 @@ class PixelSettings:
         channels: 1, or 3 to take colours as they are.
         window: Temperatures of pixel values 0 and 1, degrees Celsius; of grey levels,
             those of black and white. None: the levels stand for no temperature.
-        white_level: Grey level of pixel value 1; the largest of the type if None.
+        white_level: Grey level of pixel value 1; if None the largest of 8 or 16 bits.
         mask_background: Set everything outside the body to a constant.
     """
 
@@ -92,6 +92,11 @@ def to_picture(array: np.ndarray, name: str, settings: PixelSettings) -> Picture
         raise DataError(f"{name}: a picture must have two sides, got {array.shape}.")
     values = _match_channels(values, name, settings.channels)
     if np.issubdtype(values.dtype, np.integer):
+        if values.dtype not in (np.uint8, np.uint16) and not settings.white_level:
+            raise DataError(
+                f"{name}: levels of type {values.dtype} need white_level, the level of "
+                "white."
+            )
         white = settings.white_level or np.iinfo(values.dtype).max
         if values.min() < 0 or values.max() > white:
             raise DataError(
