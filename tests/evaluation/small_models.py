@@ -14,7 +14,7 @@ SHAPE, HIDDEN, EPSILON = (16, 16, 1), 48, 0.02
 DENOISER = denoise.DenoiserSettings(wavelet="haar", level=2)
 PGD = attacks.PGD(num_steps=10)
 SIZES = evaluation.CheckSettings(
-    num_examples=32, noise_examples=8, noise_samples=200, square_queries=100,
+    num_examples=32, noise_examples=16, noise_samples=200, square_queries=100,
     path_steps=10,
 )  # fmt: skip
 

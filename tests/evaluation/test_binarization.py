@@ -33,7 +33,7 @@ def test_the_evidence_of_the_test():
     evidence = verdict.evidence
     assert evidence["inner_points"] == small.HIDDEN // 2
     assert evidence["features"] == small.HIDDEN
-    assert evidence["n"] + evidence["not_separable"] == small.SIZES.num_examples
+    assert evidence["n"] + evidence["not_separable"] == small.SIZES.noise_examples
     assert evidence["success"] >= 0.95
     assert evidence["random_success"] < 0.5
 

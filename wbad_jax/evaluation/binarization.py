@@ -49,7 +49,7 @@ def binarization(subject: Subject, settings: CheckSettings) -> Verdict:
     """C20: the attack finds the adversarial point that each new decision has."""
     if not subject.features_of:
         return not_run("The network has no penultimate features to build on.")
-    part = subject.first(settings.num_examples)
+    part = subject.first(settings.noise_examples)
     features = _features_near(part, settings.inner_points)
     scale = float(np.median(np.ptp(part.clean_logits, axis=-1))) or 1.0
     heads = fit_heads(features, scale)

@@ -32,7 +32,9 @@ def pipeline_differentiated(subject: Subject, settings: CheckSettings) -> Verdic
     """C3: the gradient is that of the whole classifier, denoiser and all.
 
     The slope by the gradient is compared with that by central differences of the logits
-    themselves, along the signs of the gradient and along random signs.
+    themselves, along the signs of the gradient, where attacks go. The slope along
+    random signs is evidence alone: white noise also moves the denoiser's estimate of
+    the noise level, which its gradient holds constant unless `sigma_gradient` is set.
     """
     part = subject.first(settings.num_examples)
 
@@ -54,12 +56,12 @@ def pipeline_differentiated(subject: Subject, settings: CheckSettings) -> Verdic
     errors, others = part.map(step)
     along, random = np.median(errors, axis=0)
     return verdict(
-        max(along, random) <= _MOST_WRONG_SLOPE,
-        f"Gradients agree with differences of the logits (median error "
-        f"{percent(along)}).",
-        f"Gradients do not agree with differences of the logits (median error "
-        f"{percent(along)} along the gradient, {percent(random)} along random signs): "
-        "a part of the classifier is detached, or is not differentiable.",
+        along <= _MOST_WRONG_SLOPE,
+        f"Slopes by the gradient agree with differences of the logits (median error "
+        f"{percent(along)}; along random signs {percent(random)}).",
+        f"Slopes by the gradient do not agree with differences of the logits (median "
+        f"error {percent(along)}; along random signs {percent(random)}): a part of the "
+        "classifier is detached, or is not differentiable.",
         median_error_along_gradient=along,
         median_error_along_random_signs=random,
         median_cosine_with={name: np.median(value) for name, value in others.items()},

@@ -30,7 +30,8 @@ class CheckSettings:
 
     Attributes:
         num_examples: Images that attacks and gradients are checked on.
-        noise_examples: Images that are searched by random noise.
+        noise_examples: Images that are searched by random noise, and of checks that
+            take as long.
         noise_samples: Random points tried per image; 10,000 or more by Carlini et al.
             (2019).
         square_queries: Queries of the black-box attack.
