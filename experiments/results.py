@@ -52,6 +52,8 @@ def summarise(
     bracket = read_bracket(config, folds)
     evaluation.write_results(workdir, meta, rows, comparisons, bracket)
     print(evaluation.format_table(rows))
+    for sentence in evaluation.explain(rows, epsilon=meta["headline_epsilon"]):
+        print(sentence)
     for found in violations:
         accuracy, ceiling = (100 * found[name] for name in ("accuracy", "ceiling"))
         print(
