@@ -22,6 +22,7 @@ SUITES = (
     "sharding",
     "start_up",
     "kill_drill",
+    "full_evaluation",
 )
 
 

@@ -59,6 +59,8 @@ def summarise(
     checks = check_run(config, folds, trained, pooled, rows, workdir, stop)
     evaluation.write_results(workdir, meta, rows, comparisons, bracket)
     print(evaluation.format_table(rows))
+    for sentence in evaluation.explain(rows, epsilon=meta["headline_epsilon"]):
+        print(sentence)
     for found in violations:
         accuracy, ceiling = (100 * found[name] for name in ("accuracy", "ceiling"))
         print(
