@@ -111,7 +111,9 @@ def _mosaic(
 ) -> np.ndarray:
     horizontal, vertical, diagonal = (_difference(band, largest) for band in details)
     quarters = [_heat(approximation, ends), horizontal, vertical, diagonal]
-    quarters = [np.pad(q, ((0, 1), (0, 1), (0, 0))) for q in quarters]
+    quarters = [
+        np.pad(q, ((0, 1), (0, 1), (0, 0)), constant_values=255) for q in quarters
+    ]
     rows = [np.concatenate(quarters[i : i + 2], axis=1) for i in (0, 2)]
     return np.concatenate(rows)[:-1, :-1]
 

@@ -106,7 +106,7 @@ def _of_headline(headline: Headline) -> Iterator[Finding]:
         gap = percent(graybox["accuracy"] - adaptive["accuracy"])
         told.append(
             f"Graybox is {gap} points above adaptive: images made on an undefended "
-            "network overstate the defence. Quote the adaptive number."
+            "network overstate its robustness. Quote the adaptive number."
         )
     told = [sentence for sentence in told if sentence]
     status = "warn" if len(told) > 1 else "note"
@@ -150,14 +150,12 @@ def _of_comparisons(run: Run, several: bool) -> Iterator[Finding]:
         if kind != ("adaptive", "linf", "worst_case"):
             continue
         if is_headline(run, "linf", c["epsilon"]):
-            arm, other = (
-                label(run, c[n], several=several) for n in ("arm", "reference")
-            )
+            arm = label(run, c["arm"], several=several)
             ends = f"[{points(c['ci_low'])}, {points(c['ci_high'])}]"
             sure = c["ci_low"] > 0 or c["ci_high"] < 0
             yield Finding(
                 "note",
-                f"{arm} against {other}, adaptive",
+                f"{arm} against {c['reference']}, adaptive",
                 f"{points(c['difference'])} points {ends} (paired, n {c['n']}; p "
                 f"{p_value(c['p_holm'])} after Holm)."
                 + ("" if sure else " No difference is shown."),
