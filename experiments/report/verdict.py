@@ -71,14 +71,16 @@ def _of_run(run: Run, *, several: bool) -> Iterator[Finding]:
         ("audit of the data", findings, "not done."),
     ):
         about = label(run, name, several=several)
-        yield _passed(items, about) if items else Finding("warn", about, missing)
+        yield _counts(items, about) if items else Finding("warn", about, missing)
 
 
-def _passed(items: Sequence[Record], about: str) -> Finding:
-    passed = sum(item["status"] == "pass" for item in items)
-    not_run = sum(item["status"] == "not_run" for item in items)
-    rest = f", {not_run} not run" if not_run else ""
-    return Finding("pass" if passed else "note", about, f"{passed} passed{rest}.")
+def _counts(items: Sequence[Record], about: str) -> Finding:
+    """How many passed; marked as passed if none did worse."""
+    named = {"pass": "passed", "fail": "failed", "warn": "warned", "not_run": "not run"}
+    counts = {s: sum(item["status"] == s for item in items) for s in named}
+    told = ", ".join(f"{n} {named[s]}" for s, n in counts.items() if n)
+    clear = counts["pass"] and not counts["fail"] + counts["warn"]
+    return Finding("pass" if clear else "note", about, f"{told}.")
 
 
 def _failures(run: Run, items: Sequence[Record], several: bool) -> Iterator[Finding]:
