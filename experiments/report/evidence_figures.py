@@ -117,8 +117,9 @@ def detection(runs: Sequence[Run]) -> Figure | None:
     groups: dict[str, list[Record]] = {}
     for run in runs:
         for record in (run.detection or {}).get("detectors", []):
-            name = label(run, record["arm"], several=len(runs) > 1)
-            groups.setdefault(name, []).append(record)
+            if record["fpr"]:  # empty where no image was fooled
+                name = label(run, record["arm"], several=len(runs) > 1)
+                groups.setdefault(name, []).append(record)
     if not groups:
         return None
     return Figure(

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from plotly import colors
 
 from experiments.report.page import Bar, Pictures
 from experiments.report.run_files import Run
-from experiments.report.wording import MINUS
+from experiments.report.wording import MINUS, radius
 
 _HEADINGS = ("image", "attacked", "perturbation", "denoised", "attacked, denoised")
 _BAR_PIXELS = 256
@@ -69,7 +69,7 @@ def pictures(run: Run, arm: str, title: str) -> Pictures:
         rows.append((_caption(arrays, i, str(name)), [_png(image) for image in shown]))
     times = (ends[1] - ends[0]) / (2 * largest)
     return Pictures(
-        title=title,
+        title=", ".join([title, *_attack(run, arrays)]),
         headings=[*_HEADINGS, f"subbands of the image ({_wavelet(run)[0]})"],
         rows=rows,
         bars=[
@@ -78,6 +78,13 @@ def pictures(run: Run, arm: str, title: str) -> Pictures:
             _bar("details of the subbands, clipped", _DIFFERENCE, -detail, detail),
         ],
     )
+
+
+def _attack(run: Run, arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Which attack made the pictures, where the file says so."""
+    if "attack" in arrays:
+        yield str(arrays["attack"])
+        yield radius(float(arrays["epsilon"]), run.width, str(arrays["norm"]))
 
 
 def _caption(arrays: Mapping[str, np.ndarray], i: int, name: str) -> str:
@@ -111,7 +118,9 @@ def _mosaic(
 ) -> np.ndarray:
     horizontal, vertical, diagonal = (_difference(band, largest) for band in details)
     quarters = [_heat(approximation, ends), horizontal, vertical, diagonal]
-    quarters = [np.pad(q, ((0, 1), (0, 1), (0, 0))) for q in quarters]
+    quarters = [
+        np.pad(q, ((0, 1), (0, 1), (0, 0)), constant_values=255) for q in quarters
+    ]
     rows = [np.concatenate(quarters[i : i + 2], axis=1) for i in (0, 2)]
     return np.concatenate(rows)[:-1, :-1]
 

@@ -1,5 +1,6 @@
 """The figures as PNG and PDF for papers, drawn by matplotlib."""
 
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ _MARKERS = {
 }
 _COLUMNS = 3
 _WIDTH = 3.4  # of a panel, in inches
+_WIDE = 5.0  # with categories
 
 
 def write_figures(figures: Sequence[Figure], folder: pathlib.Path) -> None:
@@ -56,34 +58,50 @@ def write_figures(figures: Sequence[Figure], folder: pathlib.Path) -> None:
 
 
 def _draw(figure: Figure, canvas_type: Any) -> Any:
-    columns = min(_COLUMNS, len(figure.panels))
-    rows = -(-len(figure.panels) // columns)
-    most = max(len(panel.curves) for panel in figure.panels)
-    height = 2.7 + 0.13 * most
-    canvas = canvas_type((_WIDTH * columns, height * rows), layout="constrained")
+    panels = figure.panels
+    columns = 2 if len(panels) in (2, 4) else min(_COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    width = _WIDE if any(panel.categories for panel in panels) else _WIDTH
+    height = max(_height(panel) for panel in panels)
+    canvas = canvas_type((width * columns, height * rows), layout="constrained")
     axes = canvas.subplots(rows, columns, squeeze=False).flat
-    for axis in axes:
-        axis.set_visible(False)
-    axes = canvas.axes
-    for axis, panel in zip(axes, figure.panels, strict=False):
-        axis.set_visible(True)
-        _draw_panel(axis, panel)
+    for axis, panel in itertools.zip_longest(axes, panels):
+        if panel is None:
+            axis.set_axis_off()
+        else:
+            _draw_panel(axis, panel)
     return canvas
 
 
+def _height(panel: Panel) -> float:
+    """Of a panel with its legend, in inches."""
+    axes = 0.3 * len(panel.categories) if panel.categories else 2.0
+    return axes + 0.8 + 0.14 * len(panel.curves)
+
+
 def _draw_panel(axis: Any, panel: Panel) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     for curve in panel.curves:
         _draw_curve(axis, curve, horizontal=bool(panel.categories))
     axis.set_title(_plain(panel.title), fontsize=8)
     _set_axis(axis, panel.x, "x")
     _set_axis(axis, panel.y, "y")
     if panel.categories:
-        names = [_plain(name) for name in panel.categories]
+        names = [_plain(name.replace("\n", ", ")) for name in panel.categories]
         axis.set_yticks(range(len(names)), names)
         axis.set_ylim(len(names) - 0.4, -0.6)
     axis.grid(color="0.9", lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.24), frameon=False)
+    # Below the marks and the label, however high the axes are.
+    lines = 2 if any("\n" in label for _, label in panel.x.marks) else 1
+    below = ScaledTranslation(0, -0.3 - 0.12 * lines, axis.figure.dpi_scale_trans)
+    axis.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=axis.transAxes + below,
+        frameon=False,
+    )
 
 
 def _draw_curve(axis: Any, curve: Curve, *, horizontal: bool) -> None:

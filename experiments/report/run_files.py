@@ -17,6 +17,7 @@ from wbad_jax.evaluation import Outcome, Row
 Record = dict[str, Any]
 PICTURES = ("images", "adversarial", "denoised", "denoised_adversarial")
 _ARRAYS = (*PICTURES, "labels", "example_ids", "logits", "logits_adversarial")
+_ATTACK = ("attack", "norm", "epsilon")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,7 @@ def _gallery(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Arrays of a gallery; never pickled objects."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in _ARRAYS}
+        arrays |= {name: file[name] for name in _ATTACK if name in file}
     shape = arrays["images"].shape
     for name in PICTURES:
         if arrays[name].shape != shape or len(shape) != 4:

@@ -200,16 +200,21 @@ def detection_table(runs: Sequence[Run]) -> Table:
                     ),
                     Cell("yes" if d["aware"] else "no"),
                     Cell(wording.number(d["auc"], 3), d["auc"], below=interval),
+                    _share(d.get("broken_and_undetected")),
                 ]
             )
     return Table(
         slug="detection",
-        caption="AUC of telling attacked from clean images, with 95 % interval.",
-        columns=["arm", "score", "attack", "norm", "attacker knows", "AUC"],
+        caption="AUC of telling attacked from clean images, with 95 % interval; the "
+        "share of all images that the attacker gets wrong without being flagged.",
+        columns=[
+            "arm", "score", "attack", "norm", "attacker knows", "AUC",
+            "broken and undetected, %",
+        ],
         rows=rows,
         filters=(0, 1, 4),
         tall=len(rows) > 15,
-    )
+    )  # fmt: skip
 
 
 def provenance_table(runs: Sequence[Run]) -> Table:

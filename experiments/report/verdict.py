@@ -71,14 +71,16 @@ def _of_run(run: Run, *, several: bool) -> Iterator[Finding]:
         ("audit of the data", findings, "not done."),
     ):
         about = label(run, name, several=several)
-        yield _passed(items, about) if items else Finding("warn", about, missing)
+        yield _counts(items, about) if items else Finding("warn", about, missing)
 
 
-def _passed(items: Sequence[Record], about: str) -> Finding:
-    passed = sum(item["status"] == "pass" for item in items)
-    not_run = sum(item["status"] == "not_run" for item in items)
-    rest = f", {not_run} not run" if not_run else ""
-    return Finding("pass" if passed else "note", about, f"{passed} passed{rest}.")
+def _counts(items: Sequence[Record], about: str) -> Finding:
+    """How many passed; marked as passed if none did worse."""
+    named = {"pass": "passed", "fail": "failed", "warn": "warned", "not_run": "not run"}
+    counts = {s: sum(item["status"] == s for item in items) for s in named}
+    told = ", ".join(f"{n} {named[s]}" for s, n in counts.items() if n)
+    clear = counts["pass"] and not counts["fail"] + counts["warn"]
+    return Finding("pass" if clear else "note", about, f"{told}.")
 
 
 def _failures(run: Run, items: Sequence[Record], several: bool) -> Iterator[Finding]:
@@ -106,7 +108,7 @@ def _of_headline(headline: Headline) -> Iterator[Finding]:
         gap = percent(graybox["accuracy"] - adaptive["accuracy"])
         told.append(
             f"Graybox is {gap} points above adaptive: images made on an undefended "
-            "network overstate the defence. Quote the adaptive number."
+            "network overstate its robustness. Quote the adaptive number."
         )
     told = [sentence for sentence in told if sentence]
     status = "warn" if len(told) > 1 else "note"
@@ -150,14 +152,12 @@ def _of_comparisons(run: Run, several: bool) -> Iterator[Finding]:
         if kind != ("adaptive", "linf", "worst_case"):
             continue
         if is_headline(run, "linf", c["epsilon"]):
-            arm, other = (
-                label(run, c[n], several=several) for n in ("arm", "reference")
-            )
+            arm = label(run, c["arm"], several=several)
             ends = f"[{points(c['ci_low'])}, {points(c['ci_high'])}]"
             sure = c["ci_low"] > 0 or c["ci_high"] < 0
             yield Finding(
                 "note",
-                f"{arm} against {other}, adaptive",
+                f"{arm} against {c['reference']}, adaptive",
                 f"{points(c['difference'])} points {ends} (paired, n {c['n']}; p "
                 f"{p_value(c['p_holm'])} after Holm)."
                 + ("" if sure else " No difference is shown."),

@@ -232,6 +232,7 @@ def detection(arm):
                 "auc": 0.55 if aware else 0.93,
                 "ci_low": 0.5 if aware else 0.9,
                 "ci_high": 0.6 if aware else 0.96,
+                "broken_and_undetected": 0.3 if aware else 0.02,
                 "fpr": fpr.tolist(),
                 "tpr": (fpr ** (0.8 if aware else 0.15)).tolist(),
             }
@@ -268,6 +269,9 @@ def gallery(example_id):
         "denoised_adversarial": smooth(adversarial),
     }
     return {name: a[..., None].astype(np.float32) for name, a in arrays.items()} | {
+        "attack": np.array("pgd"),
+        "norm": np.array("linf"),
+        "epsilon": np.array(EPSILON["linf"]),
         "labels": np.array([0, 1, 1, 1]),
         "example_ids": np.array([example_id, "b", "c", "d"]),
         "logits": np.array([[1, -1], [-1, 1], [-1, 1], [1, -1]], np.float32),

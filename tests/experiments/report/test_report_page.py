@@ -184,6 +184,11 @@ def test_filters_and_sorting(browser, page):
     header = browser.find_element(
         "css selector", "#table-results thead th:nth-child(10)"
     )
+    browser.execute_script(
+        "arguments[0].scrollIntoView("
+        "{block: 'center', inline: 'center', behavior: 'instant'})",
+        header,
+    )
     header.click()
     rising = list(map(float, texts(browser, cells)))
     assert rising == sorted(rising)
