@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ from experiments.config_errors import build
 from experiments.evaluate_arms import evaluation_key
 from experiments.evaluation_parts import Parts, identify
 from experiments.settings import Arm
-from experiments.watch import SCORES, SUBBANDS, Watch
+from experiments.watch import FAMILIES, Watch
 from experiments.white_box import backward_modes
 from wbad_jax import attacks, evaluation
 from wbad_jax.evaluation import Attacked, Evaluator, Evasion, Examples, Guarded
@@ -64,6 +64,7 @@ class ArmDetection:
         self.watch = Watch(arm, config, params)
         rows = spread_rows(len(fold.test), config.detection.max_examples)
         self.test = fold.test.subset(rows)
+        self.examples = examples_of(self.test)
         self.plain_attack = named_attack(config, "pgd")
         self.norm = self.plain_attack.norm
         self.epsilon = fold.budgets[self.norm]
@@ -85,96 +86,116 @@ class ArmDetection:
         return self._attack(evaluator, self.plain_attack, self.params, "pgd", {})
 
     def run(self) -> list[Detected]:
-        """Every score, both attackers."""
-        measure = self._evaluator(
-            lambda params: functools.partial(self.watch.everything, params)
-        )
-        examples = examples_of(self.test)
-
-        def scores(examples: Examples, images=None) -> tuple[np.ndarray, ...]:
-            found = measure.logits(self.watch.params, examples, images)
-            width = sum(len(names) for _, names in self.watch.families.values())
-            return found[:, :-width], found[:, -width:]
-
-        validation = scores(examples_of(self._fold.validation))[1]
-        clean, plain = scores(examples), scores(examples, self.plain.images)
-        results, column = [], 0
-        for family, (_, names) in self.watch.families.items():
-            evade = functools.partial(self._evade, self._guarded_evaluator(family))
-            for index, name in enumerate(names):
-                if self._wanted(name):
-                    limits = [
-                        evaluation.frozen_limit(validation[:, column], aim)
-                        for aim in AIMS
-                    ]
-                    chosen = np.eye(len(names), dtype=np.float32)[index]
-                    aware = [
-                        scores(examples, evade(name, chosen, limit).images)
-                        for limit in limits
-                    ]
-                    results += self._detected(
-                        name, column, limits[0], clean, plain, aware
-                    )
-                column += 1
+        """Every score that the config asks for, both attackers."""
+        validation = self._scored(examples_of(self._fold.validation))
+        clean = self._scored(self.examples)
+        plain = self._scored(self.examples, self.plain.images)
+        results = []
+        for name in self.watch.wanted(self._config.detection.scores):
+            scores = validation[:, self._column(name)]
+            limits = [evaluation.frozen_limit(scores, aim) for aim in AIMS]
+            aware = [
+                self._scored(self.examples, self._hide(name, limit).images)
+                for limit in limits
+            ]
+            told = functools.partial(self._guarded, name, limits[0])
+            results += detected(
+                name, told(clean), told(plain), [*map(told, aware)],
+                self.test.patient_ids,
+            )  # fmt: skip
         return results
 
-    def _wanted(self, name: str) -> bool:
-        wanted = self._config.detection.scores
-        return name in wanted or (name not in SCORES and SUBBANDS in wanted)
+    @functools.cached_property
+    def _measure(self) -> Evaluator:
+        return self._evaluator(lambda p: functools.partial(self.watch.everything, p))
 
-    def _guarded_evaluator(self, family: str) -> Evaluator:
-        def with_mode(mode):
-            return lambda params: self.watch.guarded(family, params, backward=mode)
+    def _scored(self, examples: Examples, images=None) -> np.ndarray:
+        """Logits and all scores, `[n, classes + scores]`."""
+        return self._measure.logits(self.watch.params, examples, images)
 
-        return self._evaluator(
-            functools.partial(self.watch.guarded, family),
-            surrogates_of={mode: with_mode(mode) for mode in self._modes},
+    def _column(self, name: str) -> int:
+        return self.watch.names.index(name) - len(self.watch.names)
+
+    def _guarded(self, name: str, limit: float, scored: np.ndarray) -> Guarded:
+        return Guarded(
+            logits=scored[:, : -len(self.watch.names)],
+            labels=self.test.labels,
+            excess=scored[:, self._column(name)] - np.float32(limit),
         )
 
-    def _evade(self, evaluator, name: str, chosen: np.ndarray, limit: float):
+    def _hide(self, name: str, limit: float) -> Attacked:
+        """The attack of one who wants to stay below a limit of a score."""
+        family, chosen = self.watch.choose(name)
         params = {
             **self.watch.params,
             "chosen": jnp.asarray(chosen),
             "limit": jnp.float32(limit),
         }
         attack = Evasion(attack=aware_attack(self._config, self.norm))
-        identity = {"limit": limit}
-        return self._attack(evaluator, attack, params, f"hiding_from_{name}", identity)
+        return self._attack(
+            self._evaders[family], attack, params, f"hiding_from_{name}",
+            {"limit": limit},
+        )  # fmt: skip
+
+    @functools.cached_property
+    def _evaders(self) -> dict[str, Evaluator]:
+        """Of each family of scores: one compiled attack for all its scores."""
+
+        def guarded(family: str, **backward: str):
+            return functools.partial(self.watch.guarded, family, **backward)
+
+        return {
+            family: self._evaluator(
+                guarded(family),
+                surrogates_of={
+                    mode: guarded(family, backward=mode) for mode in self._modes
+                },
+            )
+            for family in FAMILIES
+        }
 
     def _attack(self, evaluator, attack, params, name: str, identity) -> Attacked:
-        examples = examples_of(self.test)
         told = {
             "set": "test", "arm": self.arm.name, "protocol": "adaptive",
             "attack": name, "norm": self.norm, "epsilon": self.epsilon,
         }  # fmt: skip
         return self._parts.attacked(
             told,
-            {**identify(self.arm, self.params, examples), **identity},
+            {**identify(self.arm, self.params, self.examples), **identity},
             lambda: evaluator.attack(
-                attack, params, examples, self.key, self.epsilon,
+                attack, params, self.examples, self.key, self.epsilon,
                 description=f"{self.arm.name} {name}",
             ),
         )  # fmt: skip
 
-    def _detected(self, name, column, limit, clean, plain, aware) -> list[Detected]:
-        def guarded(found) -> Guarded:
-            logits, scores = found
-            return Guarded(
-                logits=logits,
-                labels=self.test.labels,
-                excess=scores[:, column] - np.float32(limit),
-            )
 
-        unaware = guarded(plain)
-        # Who knows the detector may also choose what the other found.
-        hidden = evaluation.best_hidden([unaware, *map(guarded, aware)])
-        return [
-            Detected(
-                score=name, aware=knows, clean=guarded(clean), attacked=attacked,
-                patient_ids=self.test.patient_ids,
-            )
-            for knows, attacked in ((False, unaware), (True, hidden))
-        ]  # fmt: skip
+def detected(
+    score: str,
+    clean: Guarded,
+    plain: Guarded,
+    aware: Sequence[Guarded],
+    patient_ids: np.ndarray,
+) -> list[Detected]:
+    """A detector before the attacker who does not know it, and before the one who does.
+
+    Args:
+        score: Its name.
+        clean: The test images.
+        plain: What the one made of them.
+        aware: What the other did, with several aims; he may also take `plain`.
+        patient_ids: Of the images.
+    """
+    hidden = evaluation.best_hidden([plain, *aware])
+    return [
+        Detected(
+            score=score,
+            aware=knows,
+            clean=clean,
+            attacked=attacked,
+            patient_ids=patient_ids,
+        )
+        for knows, attacked in ((False, plain), (True, hidden))
+    ]
 
 
 def aware_attack(config: Config, norm: str) -> attacks.DetectorAwarePGD:

@@ -18,6 +18,7 @@ from experiments.detect_arm import (
     ArmDetection,
     Detected,
     aware_attack,
+    detected,
     spread_rows,
 )
 from wbad_jax import evaluation
@@ -110,14 +111,7 @@ class _Physics:
             self._guarded(test, column, limits[0])
             for column in zip(*columns, strict=True)
         )
-        hidden = evaluation.best_hidden([plain, *aware])
-        return [
-            Detected(
-                score=PHYSICS, aware=knows, clean=clean, attacked=attacked,
-                patient_ids=test.patient_ids,
-            )
-            for knows, attacked in ((False, plain), (True, hidden))
-        ]  # fmt: skip
+        return detected(PHYSICS, clean, plain, aware, test.patient_ids)
 
     def _limits(self) -> list[float]:
         """What scores of clean validation images stay below, for each aim."""

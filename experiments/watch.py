@@ -1,10 +1,11 @@
 """What watches the images of a classifier: a denoiser, and scores from it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from configs.default import Config
 from experiments.config_errors import build
@@ -20,6 +21,7 @@ TOTAL, SUBBANDS, CHANGE = (
     "prediction_change",
 )
 SCORES = (TOTAL, SUBBANDS, CHANGE)
+FAMILIES = (TOTAL, CHANGE)  # scores that share their computation
 
 
 class Watch:
@@ -46,31 +48,49 @@ class Watch:
         self.params = {"deployed": params, "watching": watching}
 
     @property
-    def families(self) -> dict[str, tuple[Callable, tuple[str, ...]]]:
-        """Functions to scores `[batch, k]`, with the names of the k."""
+    def names(self) -> tuple[str, ...]:
+        """Of all scores, in the order of the columns of `everything`."""
         bands = denoise.subband_names(self.settings.level)
-        names = (TOTAL, *(f"{TOTAL}_{band}" for band in bands))
-        return {TOTAL: (self._energies, names), CHANGE: (self._change, (CHANGE,))}
+        return (TOTAL, *(f"{TOTAL}_{band}" for band in bands), CHANGE)
+
+    def wanted(self, scores: Collection[str]) -> list[str]:
+        """Names of scores that a config asks for, `SUBBANDS` standing for several."""
+        alone = {TOTAL, CHANGE} & set(scores)
+        return [
+            name
+            for name in self.names
+            if name in alone or (SUBBANDS in scores and name not in SCORES)
+        ]
 
     def everything(self, params: Params, images: Images) -> jax.Array:
         """Logits and all scores, `[batch, classes + scores]`."""
-        parts = [self._deployed.apply(params["deployed"], images)]
-        parts += [family(params, images) for family, _ in self.families.values()]
-        return jnp.concatenate(parts, axis=-1)
+        logits = self._deployed.apply(params["deployed"], images)
+        scores = self._energies(params, images), self._change(params, images)
+        return jnp.concatenate([logits, *scores], axis=-1)
+
+    def choose(self, name: str) -> tuple[str, np.ndarray]:
+        """What `guarded` needs to know of a score: its family, and which it is there.
+
+        All energies are of one family, and so of one compiled attack.
+        """
+        if name == CHANGE:
+            return CHANGE, np.ones(1, np.float32)
+        chosen = np.eye(len(self.names) - 1, dtype=np.float32)
+        return TOTAL, chosen[self.names.index(name)]
 
     def guarded(self, family: str, params: Params, **backward: str):
         """What `Evasion` attacks: images to logits and a score's excess.
 
         Args:
-            family: Key of `families`.
-            params: Those of `self.params`, and `chosen` `[k]`, 1 at the score that
-                guards and 0 elsewhere, and its `limit`.
+            family: Of `choose`.
+            params: Those of `self.params`, `chosen` of `choose`, and the `limit`.
             **backward: Backward pass of the arm's denoiser.
         """
 
         def outputs(images: Images) -> jax.Array:
             logits = self._deployed.apply(params["deployed"], images, **backward)
-            score = self.families[family][0](params, images) @ params["chosen"]
+            scores = self._change if family == CHANGE else self._energies
+            score = scores(params, images) @ params["chosen"]
             excess = score[:, None] - params["limit"]
             return jnp.concatenate([logits, excess], axis=-1)
 
