@@ -18,10 +18,11 @@ def evaluation_fields() -> Config:
     fields.compute_dtype = placeholder(str)
     fields.sets = ("test",)
     fields.protocols = ("clean", "graybox", "adaptive")
-    fields.attacks = ("fgsm", "pgd", "cw")
+    # Training knows FGSM, PGD and C&W, so one attack at least is none of them.
+    fields.attacks = ("fgsm", "pgd", "apgd", "cw")
     fields.epsilon_multiples = (1.0,)
     fields.pgd = dict(num_steps=20, restarts=2)
-    fields.cw = dict(num_searches=5, num_steps=50, learning_rate=1e-3)
+    fields.cw = dict(num_searches=6, num_steps=50, learning_rate=1e-3)
     # Attacks after these on what is still classified correctly: "", "short" or "full",
     # see experiments/attack_suite.py. In each of these norms, in batches of this size;
     # `max_examples` in a section below limits how many examples an attack gets.

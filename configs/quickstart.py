@@ -36,6 +36,7 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.batch_size = 105
     config.evaluation.suite_batch_size = 16
     config.evaluation.pgd.restarts = 1
+    config.evaluation.apgd = dict(num_steps=25, restarts=1)
     config.evaluation.graybox_confidences = (1.0,)
     if mode == "smoke":
         default.shrink_for_smoke(config)
