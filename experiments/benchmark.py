@@ -18,6 +18,7 @@ SUITES = (
     "attacks",
     "attacks_vs_peers",
     "attack_suite",
+    "certificates",
     "training_vs_torch",
     "sharding",
     "start_up",
