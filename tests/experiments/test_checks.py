@@ -140,7 +140,7 @@ def test_all_checks_run(finished):
     ("arm", "objective", "expected"),
     [
         ("undefended", "standard", ()),
-        ("wbad", "wbad", ("fgsm", "pgd", "apgd", "cw")),
+        ("wbad", "wbad", ("fgsm", "pgd", "cw")),
         ("wbad", "trades", ("pgd",)),
         ("wbad", "fast", ("fgsm", "fgsm_rs")),
     ],

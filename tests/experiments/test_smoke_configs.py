@@ -85,7 +85,8 @@ def check_thresholds(config, workdir, output):
 
 
 def test_quickstart_runs(trained):
-    check_results(trained[1], ["undefended", "wbad"], ("fgsm", "pgd", "cw"))
+    attacks = ("fgsm", "pgd", "apgd", "cw")
+    check_results(trained[1], ["undefended", "wbad"], attacks)
     assert (trained[1] / "report.html").exists()
     record = json.loads((trained[1] / "config.json").read_text())
     assert record["command"].startswith("python ")
