@@ -82,11 +82,12 @@ def plan_attacks(config: Config, arm: Arm, *, twins: bool) -> list[PlannedAttack
     done = {(plan.name, plan.attack.norm) for plan in plans}
     skipped = skipped_attacks(config, arm, twins=twins)
     for name in SUITES[config.evaluation.suite]:
-        norms = ("l2",) if name in _KNOWS_L2_ONLY else config.evaluation.suite_norms
         plans += [
             plan_attack(config, arm.evaluated, name, norm)
-            for norm in norms
-            if name not in skipped and (name, norm) not in done
+            for norm in config.evaluation.suite_norms
+            if name not in skipped
+            and (name, norm) not in done
+            and (norm == "l2" or name not in _KNOWS_L2_ONLY)
         ]
     return plans
 

@@ -132,7 +132,7 @@ class WhiteBox:
             data={name: self._data[name] for name in plan.data},
             surrogates=plan.surrogates,
             recall=functools.partial(self._parts.batch, condition, identity),
-            description=f"{condition.set} {condition.arm} {plan.name} {condition.norm}",
+            description=f"{condition.set} {condition.arm} adaptive {plan.name}",
         )
         return evaluation.carry_over(
             worst, condition, rows, logits=attacked.logits, distance=attacked.distance,

@@ -239,7 +239,7 @@ def test_each_example_is_attacked_with_its_own_data(examples, key):
     attack = attacks.TwinAttack(norm="l2", fractions=(1.0,))
     rows = np.array([6, 0, 2])
     found = evaluator.attack(
-        attack, draw_params(), examples, key, 100.0, rows=rows, data={"twins": twins}
+        attack, draw_params(), examples, key, 3.0, rows=rows, data={"twins": twins}
     )
     for image, row in zip(found.images, rows, strict=True):
         towards = [

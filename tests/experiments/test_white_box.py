@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -78,6 +79,31 @@ def evaluate(config, fold, tmp_path, names=("denoise",), **more):
     return evaluate_fold(config, fold, trained(config, names), tmp_path, **more)
 
 
+def half_robust(config, fold):
+    """An arm that tells the states apart, and radii at which half of that is lost."""
+    images, labels = fold.test.images, fold.test.labels
+    ((arm, params),) = trained(config, ["denoise"]).values()
+
+    def score(images, params=params):
+        logits = arm.evaluated.logits_fn(params)(images)
+        return logits[:, 1] - logits[:, 0]
+
+    outer = params["network"]["outer"]
+    values = np.asarray(score(images))
+    sign = np.sign(values[labels == 1].mean() - values[labels == 0].mean())
+    bias = sign * (outer["bias"] - jnp.array([0, np.median(values)]))
+    outer = {"kernel": sign * outer["kernel"], "bias": bias.astype(jnp.float32)}
+    params = {**params, "network": {**params["network"], "outer": outer}}
+    values = np.asarray(score(images, params))
+    gradient = np.asarray(jax.grad(lambda x: score(x, params).sum())(images))
+    right = (values > 0) == (labels == 1)
+    budgets = {}
+    for norm, dual in (("linf", 1), ("l2", 2)):
+        slope = np.linalg.norm(gradient.reshape(len(labels), -1), ord=dual, axis=1)
+        budgets[norm] = float(np.median((np.abs(values) / slope)[right]))
+    return {"denoise": (arm, params)}, dataclasses.replace(fold, budgets=budgets)
+
+
 def worst_cases(outcomes):
     return {
         (o.condition.arm, o.condition.set, o.condition.norm, o.condition.epsilon): o
@@ -90,7 +116,8 @@ def test_attacks_on_what_is_left_break_what_they_break_of_all(
     small, fold, tmp_path, monkeypatch
 ):
     config = small(**{"evaluation.suite": "short"})
-    outcomes = evaluate(config, fold, tmp_path)
+    arms, fold = half_robust(config, fold)
+    outcomes = evaluate_fold(config, fold, arms, tmp_path)
     (worst,) = worst_cases(outcomes).values()
     assert 0 < worst.correct.mean() < 1  # or there is nothing to tell apart
 
@@ -99,7 +126,7 @@ def test_attacks_on_what_is_left_break_what_they_break_of_all(
         return [dataclasses.replace(plan, restricted=False) for plan in plans]
 
     monkeypatch.setattr(white_box, "plan_attacks", on_all)
-    of_all = evaluate(config, fold, tmp_path)
+    of_all = evaluate_fold(config, fold, arms, tmp_path)
     (expected,) = worst_cases(of_all).values()
     np.testing.assert_array_equal(worst.correct, expected.correct)
     # Before the suite nothing is restricted; in it, what is broken stays as it was.
@@ -180,12 +207,14 @@ def test_curves_never_rise_and_one_search_serves_them(small, fold, tmp_path):
     config = small(
         **{"evaluation.curve_multiples": (0.5, 1.0, 2.0), "evaluation.attacks": ()}
     )
-    outcomes = evaluate(config, fold, tmp_path)
+    arms, fold = half_robust(config, fold)
+    outcomes = evaluate_fold(config, fold, arms, tmp_path)
     mine = [o for o in outcomes if o.condition.set == "test"]
     matrix = evaluation.correct_matrix(
         [o for o in mine if o.condition.norm in (None, "linf")]
     )
-    np.testing.assert_allclose(matrix.epsilons[1:], EPSILON * np.array([0.5, 1, 2]))
+    expected = fold.budgets["linf"] * np.array([0.5, 1, 2])
+    np.testing.assert_allclose(matrix.epsilons[1:], expected)
     assert matrix.attacks == ("none", "minimal_norm", "apgd")
     assert matrix.evaluated[1:, 1:].all()
     accuracy = matrix.robust_accuracy
@@ -253,7 +282,8 @@ def test_resumed_in_the_middle_of_an_attack_it_gives_the_same_bits(
 
 def test_what_does_not_apply_is_left_out_with_the_reason(small):
     def skipped(twins=True, arm="denoise", **overrides):
-        config = small(**{"evaluation.suite": "full", **overrides})
+        both = {"evaluation.suite": "full", "evaluation.suite_norms": ("linf", "l2")}
+        config = small(**{**both, **overrides})
         ((arm, _),) = trained(config, [arm]).values()
         names = {plan.name for plan in plan_attacks(config, arm, twins=twins)}
         reasons = skipped_attacks(config, arm, twins=twins)
