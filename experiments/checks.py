@@ -22,7 +22,7 @@ from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.train_arm import stable_hash
 from experiments.white_box import backward_modes
-from wbad_jax import attacks, evaluation, models
+from wbad_jax import attacks, evaluation
 from wbad_jax.evaluation import (
     ArmRecord,
     CheckResult,
@@ -271,12 +271,7 @@ def _features_of(arm: Arm, modes):
 def _without_denoiser(arm: Arm):
     if arm.evaluated.denoiser is None:
         return {}
-    bare = models.Classifier(arm.evaluated.settings)
-    return {
-        "without the denoiser": lambda params: bare.logits_fn(
-            {"network": params["network"]}
-        )
-    }
+    return {"without the denoiser": arm.evaluated.undenoised_logits_fn}
 
 
 def _dead_but_reachable(arm: Arm, params: Params, images, epsilon) -> float | None:

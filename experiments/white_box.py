@@ -165,13 +165,11 @@ def _open_models(arm: Arm, modes: Iterable[str]):
     """Those, "smooth" in any case, and the network without the denoiser."""
     if arm.evaluated.denoiser is None:
         return {}
-    network = dataclasses.replace(arm.evaluated, denoiser=None)
-
-    def undenoised(params: Params) -> LogitsFn:
-        return network.logits_fn({"network": params["network"]})
-
     modes = dict.fromkeys((*modes, "smooth"))
-    return {**backward_modes(arm, modes), UNDENOISED: undenoised}
+    return {
+        **backward_modes(arm, modes),
+        UNDENOISED: arm.evaluated.undenoised_logits_fn,
+    }
 
 
 def twin_data(examples: Examples) -> Mapping[str, np.ndarray]:

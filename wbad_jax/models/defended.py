@@ -252,6 +252,11 @@ class Classifier:
         """`apply` with the parameters bound: what an attack is given."""
         return lambda images: self.apply(params, images, backward=backward)
 
+    def undenoised_logits_fn(self, params: Params) -> LogitsFn:
+        """Logits of the network alone, the denoiser left out."""
+        bare = dataclasses.replace(self, denoiser=None)
+        return bare.logits_fn({"network": params["network"]})
+
     @property
     def has_features(self) -> bool:
         """Whether the network tells its penultimate features, see `features_fn`."""
