@@ -9,6 +9,7 @@ from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import attacks
 from wbad_jax.attacks import Attack
 from wbad_jax.data import PIXEL_UNITS
+from wbad_jax.evaluation import AttackOfParameters
 
 
 def epsilon_of(config: Config, window: tuple[float, float]) -> float:
@@ -86,7 +87,10 @@ def named_attack(config: Config, name: str) -> Attack:
         ConfigError: If it is unknown, or its settings are impossible.
     """
     settings, _ = settings_of(config, name)
-    return naming(f"evaluation.{name}")(make_attack, name, settings)
+    made = naming(f"evaluation.{name}")(make_attack, name, settings)
+    # Only attacks that are made for a given classifier wait for its parameters.
+    assert not isinstance(made, AttackOfParameters)
+    return made
 
 
 def settings_of(config: Config, name: str) -> tuple[dict[str, Any], int | None]:

@@ -154,7 +154,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    findings = audit(required("config"), pathlib.Path(flags.FLAGS["output"].value))
+    findings = audit(required("config"), pathlib.Path(required("output")))
     if flags.FLAGS["strict"].value and data.worst_status(findings) == "fail":
         sys.exit(FAILED)
 

@@ -282,6 +282,7 @@ def _join_arrays(group: Sequence[Found]) -> Arrays:
 def _write_arrays(arrays: Arrays, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
+    named: dict[str, Any] = {**arrays}
     with temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **named)
     temporary.replace(path)

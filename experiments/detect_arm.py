@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -141,7 +142,7 @@ class ArmDetection:
     def _evaders(self) -> dict[str, Evaluator]:
         """Of each family of scores: one compiled attack for all its scores."""
 
-        def guarded(family: str, **backward: str):
+        def guarded(family: str, **backward: Any):
             return functools.partial(self.watch.guarded, family, **backward)
 
         return {

@@ -103,6 +103,7 @@ def _gallery(
     # The outcomes hold the examples of the fold in its order.
     examples = examples_of(fold.test).subset(rows)
     condition = outcome.condition
+    assert condition.epsilon is not None  # it is an attack's
     evaluator = Evaluator(
         arm.evaluated.logits_fn,
         batch_size=len(rows),

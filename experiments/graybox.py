@@ -147,6 +147,7 @@ def craft(
         condition = dataclasses.replace(condition, surrogate=surrogate.name)
 
         def make(condition=condition, variants=variants) -> Attacked:
+            assert condition.epsilon is not None  # it is an attack's
             runs = [
                 evaluator.attack(
                     attack, surrogate.params, examples, key, condition.epsilon,

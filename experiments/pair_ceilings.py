@@ -28,6 +28,7 @@ def pair_ceilings(
         (c.norm, c.epsilon)
         for c in (outcome.condition for outcome in outcomes)
         if c.set == "test_pairs" and c.protocol == "adaptive" and c.norm in NORMS
+        if c.epsilon is not None
     }
     pairs = [_pairs(fold.test_pairs) for fold in folds] if budgets else []
     if not pairs or any(pair is None for pair in pairs):

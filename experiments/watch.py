@@ -11,7 +11,7 @@ from configs.default import Config
 from experiments.config_errors import build
 from experiments.settings import Arm
 from wbad_jax import denoise, evaluation
-from wbad_jax.denoise import DenoiserSettings
+from wbad_jax.denoise import Backward, DenoiserSettings
 from wbad_jax.models import Classifier
 from wbad_jax.types import Images, Params
 
@@ -78,17 +78,17 @@ class Watch:
         chosen = np.eye(len(self.names) - 1, dtype=np.float32)
         return TOTAL, chosen[self.names.index(name)]
 
-    def guarded(self, family: str, params: Params, **backward: str):
+    def guarded(self, family: str, params: Params, backward: Backward = "exact"):
         """What `Evasion` attacks: images to logits and a score's excess.
 
         Args:
             family: Of `choose`.
             params: Those of `self.params`, `chosen` of `choose`, and the `limit`.
-            **backward: Backward pass of the arm's denoiser.
+            backward: Backward pass of the arm's denoiser.
         """
 
         def outputs(images: Images) -> jax.Array:
-            logits = self._deployed.apply(params["deployed"], images, **backward)
+            logits = self._deployed.apply(params["deployed"], images, backward=backward)
             scores = self._change if family == CHANGE else self._energies
             score = scores(params, images) @ params["chosen"]
             excess = score[:, None] - params["limit"]

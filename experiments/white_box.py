@@ -105,6 +105,7 @@ class WhiteBox:
     def _within(self, plan, condition: Condition, clean: Outcome, budget: float):
         """A minimal-norm attack at one radius, from its search up to the largest."""
         norm = plan.attack.norm
+        assert condition.epsilon is not None  # it is an attack's
         if norm not in self._found:
             largest = dataclasses.replace(condition, epsilon=budget * max(self._curve))
             self._found[norm] = self._outcome(plan, largest, clean)
@@ -178,6 +179,7 @@ def twin_data(examples: Examples) -> Mapping[str, np.ndarray]:
     The template is a patient's own lesion, tried where it is and at eight places
     around.
     """
+    assert examples.twins is not None  # or no such attack is planned
     tumour = (examples.labels == 1)[:, None, None, None]
     difference = examples.images - examples.twins
     height, width = examples.images.shape[1:3]

@@ -32,7 +32,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    workdirs = [pathlib.Path(name) for name in flags.FLAGS["workdir"].value]
+    workdirs = [pathlib.Path(name) for name in flags.FLAGS["workdir"].value or ()]
     output = flags.FLAGS["output"].value
     if not workdirs:
         raise ConfigError("--workdir is needed.")

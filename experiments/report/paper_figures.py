@@ -48,8 +48,9 @@ def write_figures(figures: Sequence[Figure], folder: pathlib.Path) -> None:
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
     # Text stays text in the PDF, and no date makes files differ.
-    settings = {"pdf.fonttype": 42, "font.size": 8, "legend.fontsize": 6.5}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(
+        {"pdf.fonttype": 42, "font.size": 8, "legend.fontsize": 6.5}
+    ):
         for figure in figures:
             canvas = _draw(figure, Canvas)
             canvas.savefig(folder / f"{figure.slug}.png", dpi=200)

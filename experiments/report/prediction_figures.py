@@ -210,17 +210,17 @@ def _reliability(name: str, outcome: Outcome, style: Style) -> Curve:
 
 def _distances(runs: Sequence[Run]) -> Figure:
     """Share of images broken within a distance, by minimal-norm attacks."""
-    groups: dict[tuple[str, str], dict[str, tuple[Run, Outcome]]] = {}
+    groups: dict[tuple[str, str], dict[str, tuple[Run, Outcome, float]]] = {}
     for run in runs:
         for outcome in run.outcomes:
             at = outcome.condition
-            minimal = at.attack in _MINIMAL_NORM and at.protocol == "adaptive"
-            if minimal and at.norm and at.set == run.main_set:
+            wanted = at.attack in _MINIMAL_NORM and at.protocol == "adaptive"
+            if wanted and at.norm and at.epsilon is not None and at.set == run.main_set:
                 by_arm = groups.setdefault((at.attack, at.norm), {})
                 name = label(run, at.arm, several=len(runs) > 1)
                 before = by_arm.get(name)
-                if before is None or before[1].condition.epsilon < at.epsilon:
-                    by_arm[name] = (run, outcome)
+                if before is None or before[2] < at.epsilon:
+                    by_arm[name] = (run, outcome, at.epsilon)
     return Figure(
         slug="distances",
         title="Distances",
@@ -235,21 +235,21 @@ def _distances(runs: Sequence[Run]) -> Figure:
 def _distance_panel(attack: str, norm: str, by_arm) -> Panel:
     looks = styles(by_arm)
     curves = []
-    for name, (run, outcome) in by_arm.items():
-        end = outcome.condition.epsilon
+    for name, (run, outcome, end) in by_arm.items():
         tried = getattr(outcome, "attacked", np.ones(len(outcome.labels), bool))
         reached = np.sort(outcome.distance[~outcome.correct & tried])
         reached = reached[reached <= 1.001 * end]
         n = max(int(tried.sum()), 1)
         at = np.concatenate([[0.0], reached, [end]])
         broken = np.concatenate([[0], np.arange(1, len(reached) + 1), [len(reached)]])
+        x, y = at.tolist(), (broken / n).tolist()
         labels = [
-            f"{wording.radius(float(x), run.width, norm)}\n{k} of {n} wrong, "
+            f"{wording.radius(radius, run.width, norm)}\n{k} of {n} wrong, "
             f"{wording.percent(k / n)} %"
-            for x, k in zip(at, broken, strict=True)
+            for radius, k in zip(x, broken, strict=True)
         ]
         style = Style(looks[name].colour, "solid", None)
-        curves.append(Curve(name=name, x=at, y=broken / n, labels=labels, style=style))
+        curves.append(Curve(name=name, x=x, y=y, labels=labels, style=style))
     largest = max(curve.x[-1] for curve in curves)
     run = next(iter(by_arm.values()))[0]
     return Panel(

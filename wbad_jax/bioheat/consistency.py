@@ -67,7 +67,7 @@ class FollowedSuspicion(NamedTuple):
         rest = rest - jnp.where(self.mask.reshape(-1), moved, 0.0)
         return jnp.abs(jnp.log(jnp.sum(jnp.square(self.fine @ rest)) / self.expected))
 
-    def _residual(self, celsius: Surface) -> Float[Array, " pixels"]:
+    def _residual(self, celsius: Surface | np.ndarray) -> Float[Array, " pixels"]:
         return jnp.where(self.mask, celsius - self.picture, 0.0).reshape(-1)
 
 
@@ -88,11 +88,11 @@ def follow(inverse: Inverse, celsius: np.ndarray, fit: Estimate) -> FollowedSusp
         mask=inverse.mask,
         picture=np.asarray(picture),
         slopes=np.asarray(slopes).reshape(-1, fit.values.size),
-        gain=np.float32(fit.covariance @ fit.jacobian.T),
+        gain=np.asarray(fit.covariance @ fit.jacobian.T, np.float32),
         start=np.zeros(inverse.mask.size, np.float32),
         whitening=inverse.whitening.matrix,
         fine=fine.matrix,
-        expected=np.float32(expected),
+        expected=np.asarray(expected, np.float32),
     )
     start = followed._residual(np.asarray(celsius, np.float32))
     return followed._replace(start=start)

@@ -30,7 +30,7 @@ def image_digests(dataset: Dataset) -> np.ndarray:
     """
     return np.array(
         [
-            hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest()
+            hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
             for image in dataset.images
         ]
     )

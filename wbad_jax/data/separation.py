@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 from scipy import optimize, stats
@@ -113,9 +115,14 @@ def auc_interval(auc: float, num_positive: int, num_negative: int):
         return abs(auc - area) - z * math.sqrt(variance / num_positive / num_negative)
 
     # The area itself is a root, too, where it is 0 or 1.
-    low = optimize.brentq(beyond, 0.0, auc - _STEP) if auc > 0 else 0.0
-    high = optimize.brentq(beyond, auc + _STEP, 1.0) if auc < 1 else 1.0
-    return float(low), float(high)
+    low = _root(beyond, 0.0, auc - _STEP) if auc > 0 else 0.0
+    high = _root(beyond, auc + _STEP, 1.0) if auc < 1 else 1.0
+    return low, high
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    # SciPy's inferred type covers `full_output=True` too, which adds a report.
+    return float(cast(float, optimize.brentq(function, low, high)))
 
 
 def enough_patients(positive: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """Whether the parts of a data set are apart, and each has what it needs."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from scipy import stats
@@ -105,7 +106,7 @@ def class_balance(dataset: Dataset, splits: Splits) -> Finding:
     )
     totals = tables[0].sum(axis=0) if tables else np.array([0])
     evidence = {"classes": classes, "patients": counts}
-    uneven = any(stats.chi2_contingency(t).pvalue < ALPHA for t in tables if t.all())
+    uneven = any(_p_value(t) < ALPHA for t in tables if t.all())
     if len(classes) < 2:
         status, sentence = "fail", f"All labels are {some(classes)}."
     elif lacking:
@@ -123,6 +124,12 @@ def class_balance(dataset: Dataset, splits: Splits) -> Finding:
         )
         sentence = f"Patients: {numbers}; in each part in like shares."
     return Finding("class_balance", "Classes in each part", status, sentence, evidence)
+
+
+def _p_value(table: np.ndarray) -> float:
+    """Of equal shares in all rows, by a chi-square test."""
+    # SciPy makes the class of the result at run time, so its fields have no types.
+    return float(cast(Any, stats.chi2_contingency(table)).pvalue)
 
 
 def _patients_of(dataset: Dataset, rows: np.ndarray, classes: list[int]) -> list[int]:

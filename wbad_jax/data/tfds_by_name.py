@@ -104,7 +104,9 @@ def make_settings(changes: Mapping[str, Any]) -> TfdsSettings:
     Raises:
         DataError: If there is no such option, or its value is impossible.
     """
-    values = {n: tuple(v) if isinstance(v, list) else v for n, v in changes.items()}
+    values: dict[str, Any] = {
+        n: tuple(v) if isinstance(v, list) else v for n, v in changes.items()
+    }
     of_pixels = {field.name for field in dataclasses.fields(PixelSettings)}
     own = {field.name for field in dataclasses.fields(TfdsSettings)} - {"pixels"}
     for name in values:

@@ -148,7 +148,7 @@ def _features_near(part: Subject, most: int) -> np.ndarray:
     return part.map(step)
 
 
-def _surface(keys, images, norm: str, epsilon: float):
+def _surface(keys, images, norm: attacks.Norm, epsilon: float):
     """A random corner of the Linf ball, or a random point of the L2 sphere."""
     noise = attacks.sample(keys, images, norm, epsilon)
     return epsilon * jnp.sign(noise) if norm == "linf" else noise

@@ -66,7 +66,8 @@ def calibration_line(
     fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
     fit.fit(((score - centre) / scale)[:, None], positive)
     slope = float(fit.coef_[0, 0] / scale)
-    return slope, float(fit.intercept_[0] - slope * centre)
+    intercept = np.ravel(fit.intercept_)[0]  # one, of two classes
+    return slope, float(intercept - slope * centre)
 
 
 def _separated(score, positive) -> bool:

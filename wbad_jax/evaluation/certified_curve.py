@@ -161,4 +161,5 @@ def twin_rows(
         for (patient, label), own in sorted(rows.items())
         if label == 0 and len(own) == len(rows.get((patient, 1), [])) == 1
     ]
-    return tuple(np.array(pairs, int).reshape(-1, 2).T)
+    rows_of_pairs = np.array(pairs, int).reshape(-1, 2)
+    return rows_of_pairs[:, 0], rows_of_pairs[:, 1]

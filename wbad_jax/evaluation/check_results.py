@@ -59,7 +59,7 @@ def combine(verdicts: Iterable[Verdict]) -> Verdict:
     """One verdict of several on the same question: the worst of those that ran."""
     verdicts = list(verdicts)
     order: tuple[Status, ...] = ("fail", "pass", "not_run")
-    status = next(s for s in order if any(v.status == s for v in verdicts))
+    status: Status = next(s for s in order if any(v.status == s for v in verdicts))
     told = [v.sentence for v in verdicts if v.status == status]
     evidence: dict[str, Any] = {}
     for each in verdicts:

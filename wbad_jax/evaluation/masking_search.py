@@ -15,10 +15,14 @@ _LARGE_EPSILON = 1.0
 _SLACK = 1e-6
 # Of the typical logit gap: logits of other programs and batches agree to this.
 _SAME_LOGITS = 1e-3
+_NOT_IN_L1 = "Needs an attack in Linf or L2."
 
 
 def random_noise(subject: Subject, settings: CheckSettings) -> Verdict:
     """C13: random points break nothing that gradients leave."""
+    norm = subject.attack.norm
+    if norm == "l1":
+        return not_run(_NOT_IN_L1)
     part = subject.survivors(settings.noise_examples)
     n = len(part.examples.labels)
     if n == 0:
@@ -26,9 +30,7 @@ def random_noise(subject: Subject, settings: CheckSettings) -> Verdict:
     broken = np.zeros(n, bool)
     half = -(-settings.noise_samples // 2)
     for draw in ("uniform", "extreme"):
-        noise = attacks.RandomNoise(
-            norm=part.attack.norm, num_samples=half, draw=draw
-        )  # fmt: skip
+        noise = attacks.RandomNoise(norm=norm, num_samples=half, draw=draw)
         found = part.run(noise, with_surrogates=False)
         broken |= ~right(found.logits, part.examples.labels)
     return verdict(
@@ -45,13 +47,14 @@ def random_noise(subject: Subject, settings: CheckSettings) -> Verdict:
 
 def square(subject: Subject, settings: CheckSettings) -> Verdict:
     """C12: queries break nothing that gradients leave."""
+    norm = subject.attack.norm
+    if norm == "l1":
+        return not_run(_NOT_IN_L1)
     part = subject.survivors(settings.num_examples)
     n = len(part.examples.labels)
     if n == 0:
         return not_run("No image withstands the adaptive attacks.")
-    attack = attacks.Square(
-        norm=part.attack.norm, num_queries=settings.square_queries
-    )  # fmt: skip
+    attack = attacks.Square(norm=norm, num_queries=settings.square_queries)
     found = part.run(attack, with_surrogates=False)
     broken = ~right(found.logits, part.examples.labels)
     return verdict(

@@ -246,8 +246,9 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     """Read what `write_parquet` wrote, order of examples kept."""
     table = pq.read_table(path)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    for name in ("fold", "surrogate"):  # which older files lack
-        columns.setdefault(name, [None] * len(table))
+    # Which older files lack.
+    for name, value in (("fold", None), ("surrogate", None), ("attacked", True)):
+        columns.setdefault(name, [value] * len(table))
     names = [field.name for field in dataclasses.fields(Condition)]
     groups: dict[tuple, list[int]] = {}
     for row, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
@@ -265,7 +266,7 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
             logits=take("logits", rows, np.float32),
             distance=take("distance", rows, np.float32),
             seconds=columns["seconds"][rows[0]],
-            attacked=take("attacked", rows, bool) if "attacked" in columns else None,
+            attacked=take("attacked", rows, bool),
             folds=None
             if columns["fold"][rows[0]] is None
             else take("fold", rows, np.int32),

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from wbad_jax import devices, processes
-from wbad_jax.attacks import Attack
+from wbad_jax.attacks import Attack, Norm
 from wbad_jax.types import Batch, Key, LogitsFn, Params
 
 
@@ -46,9 +46,8 @@ class Examples:
     def subset(self, rows: np.ndarray | slice) -> "Examples":
         """Some of the examples, such as those at `rows`."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Examples(
-            **{name: a if a is None else a[rows] for name, a in arrays.items()}
-        )
+        there = {name: a[rows] for name, a in arrays.items() if a is not None}
+        return dataclasses.replace(self, **there)
 
     def batches(self, size: int, images: np.ndarray | None = None):
         """Yield `Batch`es of one shape, in host memory; the last is padded.
@@ -110,7 +109,7 @@ class AttackOfParameters:
     """
 
     make: Callable[[Params], Attack]
-    norm: str
+    norm: Norm
 
 
 # From the number of a batch and what computes its results to the results.
@@ -225,7 +224,7 @@ class Evaluator:
             more = {name: values[chosen] for name, values in data.items()}
             inputs = devices.split((batch, keys[chosen], more), self._mesh)
             outputs = devices.gather(step(params, *inputs, epsilon, scale))
-            return (*outputs, np.float64(time.perf_counter() - start))
+            return (*outputs, np.asarray(time.perf_counter() - start))
 
         results = []
         for index, (chosen, weights) in bar:
@@ -248,8 +247,11 @@ class Evaluator:
             models = {
                 name: scaled(self._surrogates_of[name](params)) for name in surrogates
             }
-            bound = isinstance(attack, AttackOfParameters)
-            call = attack.make(params) if bound else attack
+            call = (
+                attack.make(params)
+                if isinstance(attack, AttackOfParameters)
+                else attack
+            )
             result = call(
                 logits_fn,
                 keys,
