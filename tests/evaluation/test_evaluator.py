@@ -1,5 +1,7 @@
 """Evaluation of whole sets: padding, per-example results, compilation."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -235,11 +237,15 @@ def test_batches_found_again_are_not_computed(examples, key):
 def test_each_example_is_attacked_with_its_own_data(examples, key):
     """Towards its own twin, also in a batch of some of them, and in padding."""
     twins = examples.images[::-1].copy()
+    params = draw_params()
+    logits = np.asarray(logits_fn_of(params)(jnp.asarray(examples.images)))
+    # Right at the start: a wrong decision is not moved.
+    examples = dataclasses.replace(examples, labels=np.argmax(logits, axis=-1))
     evaluator = evaluation.Evaluator(logits_fn_of, batch_size=4)
     attack = attacks.TwinAttack(norm="l2", fractions=(1.0,))
-    rows = np.array([6, 0, 2])
+    rows = np.array([6, 0, 2, 5, 1])
     found = evaluator.attack(
-        attack, draw_params(), examples, key, 3.0, rows=rows, data={"twins": twins}
+        attack, params, examples, key, 3.0, rows=rows, data={"twins": twins}
     )
     for image, row in zip(found.images, rows, strict=True):
         towards = [
