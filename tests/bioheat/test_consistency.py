@@ -10,11 +10,17 @@ from wbad_jax.bioheat.cohort import CohortSettings
 from wbad_jax.bioheat.consistency import follow, suspicion
 from wbad_jax.bioheat.inverse import Inverse
 from wbad_jax.bioheat.thermograms import solve_healthy
+from wbad_jax.bioheat.tumours import TumourSettings
 from wbad_jax.bioheat.whitening import residual_power_spectrum
 
 ROOM = 22.0
 SETTINGS = CohortSettings(
-    shape=(32, 32), spacing_mm=12.0, height_mm=96.0, field_celsius=0.05, camera=Camera()
+    shape=(32, 32),
+    spacing_mm=12.0,
+    height_mm=96.0,
+    tumours=TumourSettings(diameter_mm=(18.0, 30.0)),
+    field_celsius=0.05,
+    camera=Camera(),
 )
 
 

@@ -32,7 +32,9 @@ def suspicion(inverse: Inverse, celsius: np.ndarray) -> tuple[float, Estimate]:
         NotConvergedError: If there is no fit.
     """
     fit = inverse.fit_healthy(celsius)
-    return abs(float(np.log(inverse.fine_score(celsius, fit)))), fit
+    # A picture without any residual is as suspect as can be, not infinitely so.
+    score = max(inverse.fine_score(celsius, fit), np.finfo(np.float32).tiny)
+    return abs(float(np.log(score))), fit
 
 
 class FollowedSuspicion(NamedTuple):
