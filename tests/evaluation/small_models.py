@@ -137,6 +137,19 @@ class OverBudget:
         return PGD(*args, epsilon=1.5 * epsilon, **kwargs)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forgetful:
+    """Returns an image it does not break in place of each that it does."""
+
+    norm: str = "linf"
+    num_steps: int = 10
+
+    def __call__(self, logits_fn, key, images, labels, **kwargs):
+        found = PGD(logits_fn, key, images, labels, **kwargs)
+        kept = jnp.where(found.success[:, None, None, None], images, found.adversarial)
+        return found._replace(adversarial=kept)
+
+
 def detached(params):
     """The gradient passes the denoiser as if it were not there."""
     return defended(params, backward="identity")

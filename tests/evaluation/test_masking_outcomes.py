@@ -118,6 +118,7 @@ def test_c2_an_evaluation_of_correct_images_only():
                 field: getattr(o, field)[right]
                 for field in (
                     "example_ids", "patient_ids", "labels", "logits", "distance",
+                    "attacked",
                 )
             },
         )

@@ -17,7 +17,7 @@ COLUMNS = {
     "sensitivity_at_90_specificity", "sensitivity_at_90_specificity_low",
     "sensitivity_at_90_specificity_high", "specificity_there", "brier", "ece",
     "calibration_slope", "calibration_intercept", "missed_cancer", "false_alarm",
-    "distance_10", "distance_90",
+    "distance_10", "distance_90", "evaluated_on", "surrogate",
 }  # fmt: skip
 CLEAN = evaluation.Condition(
     arm="wbad", set="test", protocol="clean", attack="none", norm=None, epsilon=None,

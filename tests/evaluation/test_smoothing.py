@@ -1,7 +1,5 @@
 """Certificates against a slow implementation of the paper and closed forms."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -63,7 +61,7 @@ def test_certify_is_that_of_the_paper(key):
     )
     own = []
     for part, count in ((0, 21), (1, 150)):
-        keys = next(examples.keys(jax.random.fold_in(key, part), 5))
+        keys = examples.keys(jax.random.fold_in(key, part))
         pairs = zip(examples.images, keys, strict=True)
         own.append([slow_votes(params, x, k, SIGMA, count) for x, k in pairs])
     selection, votes = np.array(own[0]), np.array(own[1])
@@ -115,7 +113,7 @@ def test_a_decision_is_a_binomial_test_of_the_first_two():
     assert 0.1 < found.abstained.mean() < 0.9
 
 
-@pytest.mark.parametrize(("num_samples", "most_short"), [(500, 0.35), (20_000, 0.08)])
+@pytest.mark.parametrize(("num_samples", "most_short"), [(500, 0.4), (20_000, 0.08)])
 def test_radii_of_a_linear_network_are_just_below_its_margins(
     num_samples, most_short, key
 ):
@@ -152,12 +150,7 @@ def test_votes_do_not_depend_on_neighbours(key):
     examples, params = make_examples(7, classes=3), perceptron_params()
     expected = evaluate().votes(params, examples, key, SIGMA, 33)
     rows = np.array([5, 2])
-    alone = dataclasses.replace(
-        examples, **{
-            field.name: getattr(examples, field.name)[rows]
-            for field in dataclasses.fields(examples)
-        }
-    )  # fmt: skip
+    alone = examples.subset(rows)
     found = evaluate().votes(params, alone, key, SIGMA, 33)
     np.testing.assert_array_equal(found, expected[rows])
     other = evaluate().votes(params, alone, jax.random.fold_in(key, 1), SIGMA, 33)
