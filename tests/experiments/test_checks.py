@@ -58,7 +58,7 @@ def test_a_run_checks_what_it_recorded(trained):
             assert found[name, arm]["status"] == "pass", found[name, arm]
         assert found["C13", arm]["status"] == "not_run"
         assert "checks=full" in found["C13", arm]["sentence"]
-        assert found["C2", arm]["evidence"]["test"]["n"] == 16
+        assert found["C2", arm]["evidence"]["test"]["n"] == 9
     assert found["C1", None]["status"] == "pass"
     assert found["C1", None]["evidence"]["epsilon_celsius"] == pytest.approx(0.125)
     assert meta["num_failed"] == sum(c["status"] == "fail" for c in found.values())
@@ -66,6 +66,7 @@ def test_a_run_checks_what_it_recorded(trained):
     assert all(set(check) == fields for check in found.values())
 
 
+@pytest.mark.slow
 def test_a_stopped_full_check_goes_on(finished, monkeypatch, capsys):
     made, stop = [], True
 
@@ -148,7 +149,7 @@ def test_all_checks_run(finished):
 def test_attacks_of_the_training(arm, objective, expected, smoke_config):
     config = smoke_config("quickstart")
     config.arm[arm].objective = objective
-    assert checks.trained_on(config, arm) == expected
+    assert set(checks.trained_on(config, arm)) == set(expected)
 
 
 @pytest.mark.parametrize(
