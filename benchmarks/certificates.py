@@ -125,7 +125,7 @@ def _keys(config: Config, examples: Examples):
     """Of each image, the keys of its two samples."""
     key = jax.random.fold_in(base_key(config), CERTIFY)
     parts = [jax.random.fold_in(key, part) for part in range(2)]
-    every = [next(examples.keys(part, len(examples.labels))) for part in parts]
+    every = [examples.keys(part) for part in parts]
     return zip(*every, strict=True)
 
 
