@@ -42,10 +42,14 @@ def test_a_folder_is_trained_on_and_tested(smoke_config, folder, tmp_path):
     assert results["meta"]["data"]["name"].startswith("image_folder/folder-")
     assert results["meta"]["split"] == "patient"
     assert not results["meta"]["patients_leak"]
-    rows = {(row["arm"], row["attack"]): row for row in results["rows"]}
-    assert rows["undefended", "none"]["n"] == 16
-    assert rows["undefended", "fgsm"]["epsilon_celsius"] == pytest.approx(0.125)
-    assert "baseline:mean_temperature" in {arm for arm, _ in rows}
+    names = "arm", "attack", "unit"
+    rows = {tuple(row[name] for name in names): row for row in results["rows"]}
+    assert rows["undefended", "none", "image"]["n"] == 16
+    assert rows["undefended", "none", "patient"]["n"] == 12
+    assert rows["undefended", "fgsm", "image"]["epsilon_celsius"] == pytest.approx(
+        0.125
+    )
+    assert "baseline:mean_temperature" in {arm for arm, *_ in rows}
 
 
 def test_the_patient_must_be_known(smoke_config, folder, tmp_path):

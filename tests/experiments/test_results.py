@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments import looks
+from experiments import looks, settings
 from experiments.config_checks import check_values
 from experiments.config_errors import ConfigError
 from experiments.results import summarise
@@ -51,7 +51,8 @@ def summary(smoke_config, tmp_path):
         fold = fold_of(pairs_with_lesions([0.01, 0.3]))
         fold.budgets.update(linf=2 / 255, l2=0.2)
         weights = {"w": np.zeros(3, np.float32)}
-        arms = {"undefended": (None, weights), "wbad": (None, weights)}
+        built = settings.build_arms(config, (32, 32, 1))
+        arms = {arm.name: (arm, weights) for arm in built}
         made = outcomes_of("undefended", [False, False, True, False])
         made += outcomes_of("wbad", [True] * 4)
         looks.record_look(config, tmp_path)
