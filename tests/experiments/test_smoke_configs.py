@@ -196,6 +196,7 @@ def test_worst_case_is_the_union_of_the_attacks(finished):
     outcomes = {
         (o.condition.arm, o.condition.protocol, o.condition.attack): o
         for o in read_parquet(workdir / "predictions.parquet")
+        if o.condition.set == "test"
     }
     _, rows = read_results(workdir)
     for arm in ("undefended", "wbad"):
@@ -204,6 +205,7 @@ def test_worst_case_is_the_union_of_the_attacks(finished):
                 outcomes[arm, "clean", "none"].correct,
                 outcomes[arm, "adaptive", "fgsm"].correct,
                 outcomes[arm, "adaptive", "pgd"].correct,
+                outcomes[arm, "adaptive", "apgd"].correct,
             ]
         )
         (row,) = (
@@ -243,6 +245,7 @@ def test_a_stopped_evaluation_goes_on(finished, monkeypatch):
     _, workdir = finished
     config, attack = load_config(workdir), Evaluator.attack
     config.evaluation.attacks = ("fgsm",)
+    config.evaluation.gallery_examples = 0
     made, most = [], 2
 
     def counted(*arguments, **named):
@@ -274,6 +277,7 @@ def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
     with config.unlocked():
         config.seed = 5
         config.evaluation.surrogate = str(other)
+        config.evaluation.attacks = ("pgd",)
     train_and_evaluate(config, workdir)
     meta, rows = read_results(workdir)
     assert meta["surrogate"] == str(other)
