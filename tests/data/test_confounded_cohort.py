@@ -8,7 +8,9 @@ def test_a_confounded_cohort_fails_and_a_clean_one_passes(tmp_path):
     found = {}
     for confounded in (False, True):
         dataset = data.load(
-            "simulated_thermograms/tiny", tmp_path, settings={"confounded": confounded}
+            "simulated_thermograms/tiny",
+            tmp_path,
+            settings={"confounded": confounded, "num_patients": 120},
         )
         findings = data.audit_dataset(dataset, [split(dataset)])
         found[confounded] = {f.id for f in findings if f.status == "fail"}
