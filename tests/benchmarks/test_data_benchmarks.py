@@ -21,7 +21,12 @@ def strangers():
     patterns = np.repeat(rng.random((40, 8, 8, 1)), FRAMES, axis=0)
     images = patterns + 0.05 * rng.random(patterns.shape)
     frames = np.tile(np.arange(FRAMES, dtype=np.int32), 40)
-    return dataclasses.replace(dataset, images=images.astype(np.float32), frames=frames)
+    return dataclasses.replace(
+        dataset,
+        images=images.astype(np.float32),
+        masks=np.ones(images.shape, bool),
+        frames=frames,
+    )
 
 
 def test_a_split_by_image_rewards_knowing_the_patient(strangers, capsys):
@@ -82,7 +87,7 @@ def test_the_network_learns_and_is_compiled_once():
     labels = (np.arange(48) % 2).astype(np.int32)
     images[labels == 1, 4:10, 4:10] += 0.2
     network = plain_classifiers.Network(
-        (16, 16, 1), num_steps=30, batch_size=16, widths=(8,), level=1
+        (16, 16, 1), num_steps=150, batch_size=16, widths=(8,), level=1
     )
     scores = network(images[:32], labels[:32], images[32:], 0)
     assert ((scores > 0.5) == labels[32:]).all()

@@ -66,6 +66,7 @@ def wait_for_step(process, workdir, run, step):
     pytest.fail(f"{run} did not reach step {step} in {TIMEOUT} s")
 
 
+@pytest.mark.slow
 def test_killed_twice_ends_with_the_same_bits(command, uninterrupted, tmp_path):
     rng = np.random.default_rng()
     arguments = (*ARGUMENTS, f"--workdir={tmp_path}")

@@ -37,7 +37,7 @@ def read_results(workdir):
 
 
 # The arms of the others are among those of "wbad".
-_ALSO = ("standard", "adversarial")
+_ALSO = ("standard", "adversarial", "denoise_only")
 
 
 @pytest.mark.parametrize(

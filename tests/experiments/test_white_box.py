@@ -112,6 +112,7 @@ def worst_cases(outcomes):
     }
 
 
+@pytest.mark.slow
 def test_attacks_on_what_is_left_break_what_they_break_of_all(
     small, fold, tmp_path, monkeypatch
 ):

@@ -33,6 +33,8 @@ ACQUISITION_PARAMETERS = (
     "file_type",
     "file_rows",
     "file_columns",
+    "room_celsius",  # of the simulator: room and camera as drawn, not as measured
+    "noise_celsius",
 )
 _MAD_PER_SIGMA = 0.6745  # of a Gaussian: median absolute deviation over standard one
 
