@@ -33,7 +33,7 @@ from experiments.certify_arms import CERTIFY, base_key
 from experiments.run_folder import load_config
 from experiments.train_arm import restore_arm
 from wbad_jax import devices
-from wbad_jax.evaluation import Examples
+from wbad_jax.evaluation import Examples, wilson_interval
 from wbad_jax.evaluation.smoothing import draw_noise
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "certificates.json"
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plain", type=pathlib.Path, help="run trained without noise")
     parser.add_argument("--arm", default="denoise", help="that with many votes")
     parser.add_argument("--images", type=int, default=220)
+    parser.add_argument("--again", type=int, default=220, help="images certified twice")
     parser.add_argument("--num_samples", type=int, default=10_000)
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     options = parser.parse_args(argv)
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = settings_of(options.workdir, options.images, options.num_samples)
     others = tuple(arm for arm in config.arms if arm != options.arm)
     record, lines = certified(config, options.workdir, (options.arm,))
-    again = certify_again(config, options.workdir, options.arm)
+    again = certify_again(config, options.workdir, options.arm, options.again)
     runs = [record]
     for workdir, arms in ((options.workdir, others), (options.plain, None)):
         if workdir:
@@ -98,11 +99,13 @@ def certified(config: Config, workdir: pathlib.Path, arms: tuple[str, ...]):
     return {**record, "minutes": (time.perf_counter() - start) / 60}, lines
 
 
-def certify_again(config: Config, workdir: pathlib.Path, name: str) -> dict[str, Any]:
+def certify_again(
+    config: Config, workdir: pathlib.Path, name: str, count: int
+) -> dict[str, Any]:
     """Certificates of one arm by plain loops, on the noise of the compiled ones."""
     dataset = cohort.load(config)
     fold, *_ = cohort.make_folds(config, dataset)
-    examples = first_examples(config, fold)
+    examples = first_examples(config, fold).subset(slice(count))
     built = settings.build_arms(config, dataset.images.shape[1:])
     (arm,) = (arm for arm in built if arm.name == name)
     params = restore_arm(arm, workdir=workdir, run=fold.run_name(name), earlier={})
@@ -159,14 +162,27 @@ def sample_under_noise(network, image: np.ndarray, key, sigma: float, count: int
 def compare(record, lines, again) -> dict[str, Any]:
     """How far two implementations differ."""
     (curve,) = record["curves"]
-    radius = np.array([line["radius"] for line in lines])
-    right = again["predicted"] == again["labels"]
-    accuracy = [float(np.mean(right & (again["radius"] >= r))) for r in curve["radius"]]
-    intervals = zip(accuracy, curve["ci_low"], curve["ci_high"], strict=True)
+    n = len(again["labels"])
+    radius = np.array([line["radius"] for line in lines[:n]])
+    predicted = np.array(
+        [-1 if line["abstained"] else line["predicted"] for line in lines[:n]]
+    )
+    first, second = (
+        [
+            int(np.sum((answer == again["labels"]) & (r >= least)))
+            for least in curve["radius"]
+        ]
+        for answer, r in ((predicted, radius), (again["predicted"], again["radius"]))
+    )
+    pairs = [
+        (wilson_interval(one, n), other / n)
+        for one, other in zip(first, second, strict=True)
+    ]
     return {
         "arm": curve["arm"],
-        "certified_accuracy": accuracy,
-        "within_interval": all(low <= each <= high for each, low, high in intervals),
+        "n": n,
+        "certified_accuracy": [other for _, other in pairs],
+        "within_interval": all(low <= share <= high for (low, high), share in pairs),
         "largest_difference_of_radii": float(np.abs(radius - again["radius"]).max()),
         "images_of_equal_radius": int(np.isclose(radius, again["radius"]).sum()),
         "minutes": again["minutes"],

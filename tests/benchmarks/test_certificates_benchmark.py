@@ -55,7 +55,10 @@ CURVE = {
 @pytest.mark.fast
 @pytest.mark.parametrize(("other", "within"), [(0.2, True), (0.01, False)])
 def test_another_certified_accuracy_is_seen(other, within):
-    lines = [{"radius": 0.2}, {"radius": 0.0}]
+    lines = [
+        {"radius": 0.2, "predicted": 0, "abstained": False},
+        {"radius": 0.0, "predicted": 1, "abstained": True},
+    ]
     again = {
         "labels": np.array([0, 1]),
         "predicted": np.array([0, -1]),
