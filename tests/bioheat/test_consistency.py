@@ -13,6 +13,8 @@ from wbad_jax.bioheat.thermograms import solve_healthy
 from wbad_jax.bioheat.tumours import TumourSettings
 from wbad_jax.bioheat.whitening import residual_power_spectrum
 
+pytestmark = pytest.mark.slow
+
 ROOM = 22.0
 SETTINGS = CohortSettings(
     shape=(32, 32),
