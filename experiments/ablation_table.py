@@ -10,13 +10,13 @@ condition (Holm 1979).
 """
 
 import csv
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.whole_files import write_json
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
@@ -137,11 +137,7 @@ def write(
         "failed": dict(failed),
         "waiting": list(waiting),
     }
-    path = workdir / "ablation.json"
-    temporary = path.with_suffix(".json.tmp")
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_json(record, workdir / "ablation.json")
     _write_csv(rows, workdir / "ablation.csv")
     return rows
 

@@ -11,7 +11,6 @@ folder then holds `audit.json` and `audit.html`, a page that needs no network.
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 import time
@@ -26,6 +25,7 @@ from experiments.audit_page import make_page
 from experiments.cohort import Fold
 from experiments.command_line import FAILED, define_config, required, run_command
 from experiments.config_checks import check_values
+from experiments.whole_files import write_json, write_text
 from wbad_jax import data
 from wbad_jax.data import Dataset, Finding
 
@@ -51,8 +51,8 @@ def audit(config: Config, output: pathlib.Path) -> list[Finding]:
     folds = cohort.make_folds(config, dataset)
     findings, meta = ask(config, dataset, folds, quick=False)
     output.mkdir(parents=True, exist_ok=True)
-    _write(output / "audit.json", _as_json(findings, meta))
-    _write(output / "audit.html", make_page(findings, meta, dataset))
+    write_json(_record(findings, meta), output / "audit.json")
+    write_text(make_page(findings, meta, dataset), output / "audit.html")
     for finding in findings:
         print(f"{finding.status.upper():<8} {finding.title}: {finding.sentence}")
     print(
@@ -75,7 +75,7 @@ def audit_before_training(
     if not config.data.audit:
         return
     findings, meta = ask(config, dataset, folds, quick=True)
-    _write(workdir / "audit.json", _as_json(findings, meta))
+    write_json(_record(findings, meta), workdir / "audit.json")
     print(f"{_summary(findings)} See {workdir / 'audit.json'}.", flush=True)
     for finding in findings:
         if finding.status == "fail":
@@ -133,16 +133,8 @@ def _summary(findings: list[Finding]) -> str:
     )
 
 
-def _as_json(findings: list[Finding], meta: dict[str, Any]) -> str:
-    report = {"meta": meta, "findings": [dataclasses.asdict(f) for f in findings]}
-    return json.dumps(report, indent=1, allow_nan=False) + "\n"
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _record(findings: list[Finding], meta: dict[str, Any]) -> dict[str, Any]:
+    return {"meta": meta, "findings": [dataclasses.asdict(f) for f in findings]}
 
 
 def define_flags() -> None:

@@ -1,6 +1,5 @@
 """The certificates of a run: finished arms on disk, pooled folds, files and a table."""
 
-import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from configs.default import Config
 from experiments.certify_arms import RIGHT, UNDECIDED, Arrays
 from experiments.run_folder import provenance, to_plain
+from experiments.whole_files import write_arrays, write_json
 from wbad_jax import processes
 from wbad_jax.data.fingerprint import fingerprint
 from wbad_jax.evaluation import (
@@ -60,7 +60,7 @@ class KeptArrays:
         path = self.folder / f"{name}-{digest}.npz"
         if not processes.as_first(path.exists()):
             arrays = make()
-            processes.on_first(lambda: _write_arrays(arrays, path))
+            processes.on_first(lambda: write_arrays(arrays, path))
         with np.load(path) as file:
             return dict(file)
 
@@ -83,10 +83,7 @@ def summarise(
     curves = [make_curve(config, *each, window) for each in pooled]
     shape = pooled[0][2].images.shape[1:]
     record = {"meta": _meta(config, window, shape), "curves": curves}
-    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    temporary = workdir / "certificates.json.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(workdir / "certificates.json")
+    write_json(record, workdir / "certificates.json")
     write_parquet(pooled, workdir / "certificates.parquet")
     print(format_table(curves))
     for failure in failures(curves):
@@ -277,12 +274,3 @@ def _join_arrays(group: Sequence[Found]) -> Arrays:
     }
     above = np.any([part["above_bound"] for part in parts], axis=0)
     return {**joined, "above_bound": above}
-
-
-def _write_arrays(arrays: Arrays, path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    named: dict[str, Any] = {**arrays}
-    with temporary.open("wb") as file:
-        np.savez(file, **named)
-    temporary.replace(path)

@@ -16,12 +16,13 @@ from configs.default import Config
 from experiments import attack_settings
 from experiments.cohort import Fold, examples_of
 from experiments.config_errors import ConfigError, build
-from experiments.evaluation_parts import Parts, identify, write_json
+from experiments.evaluation_parts import Parts, identify
 from experiments.graybox import SURROGATE_ARM, Trained
 from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.train_arm import stable_hash
 from experiments.white_box import backward_modes
+from experiments.whole_files import write_json
 from wbad_jax import attacks, evaluation
 from wbad_jax.evaluation import (
     ArmRecord,

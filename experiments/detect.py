@@ -12,7 +12,6 @@ Interrupted, the same command goes on. Research only: no diagnostic use.
 
 import dataclasses
 import functools
-import json
 import pathlib
 
 import numpy as np
@@ -32,6 +31,7 @@ from experiments.physics_detection import PHYSICS, check_physics, detect_physics
 from experiments.run_folder import locked, provenance
 from experiments.stopping import StopRequest, stop_request
 from experiments.train_arm import restore_arm
+from experiments.whole_files import write_json
 from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Guarded
 from wbad_jax.types import Params
@@ -149,10 +149,7 @@ def _write(config: Config, fold: Fold, rows: list[Row], workdir: pathlib.Path) -
         "not_a_diagnostic_device": True,
         **provenance(config),
     }
-    text = json.dumps({"meta": meta, "detectors": rows}, indent=1, allow_nan=False)
-    temporary = workdir / "detection.json.tmp"
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(workdir / "detection.json")
+    write_json({"meta": meta, "detectors": rows}, workdir / "detection.json")
 
 
 def main(_) -> None:

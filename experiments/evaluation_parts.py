@@ -14,6 +14,7 @@ from configs.default import Config
 from experiments.run_folder import provenance, to_plain
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256
+from experiments.whole_files import write_arrays, write_json
 from wbad_jax import evaluation, processes
 from wbad_jax.data.fingerprint import fingerprint
 from wbad_jax.evaluation import Attacked, Condition, Examples, Outcome
@@ -84,7 +85,7 @@ class Parts:
         path = _batch_path(whole, str(index))
         if not processes.as_first(path.exists()):
             arrays = {f"{place:02}": array for place, array in enumerate(make())}
-            processes.on_first(lambda: _write_arrays(arrays, path))
+            processes.on_first(lambda: write_arrays(arrays, path))
         with np.load(path) as file:
             return tuple(file[name] for name in sorted(file.files))
 
@@ -103,7 +104,7 @@ class Parts:
         path = self._path(name, identity, "npz")
         if not processes.as_first(path.exists()):
             arrays = dataclasses.asdict(make())
-            processes.on_first(lambda: _write_arrays(arrays, path))
+            processes.on_first(lambda: write_arrays(arrays, path))
         with np.load(path) as file:
             seconds = float(file["seconds"])
             arrays = {name: file[name] for name in ("images", "logits", "distance")}
@@ -159,25 +160,8 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
     }
 
 
-def write_json(value: Any, path: pathlib.Path) -> None:
-    """Write a file atomically; NaN is an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    text = json.dumps(value, indent=1, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
 def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     evaluation.write_parquet([outcome], path)
     for batch in path.parent.glob(_batch_path(path, "*").name):
         batch.unlink()
-
-
-def _write_arrays(arrays: Mapping[str, Any], path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)

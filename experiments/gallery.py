@@ -16,6 +16,7 @@ from experiments.graybox import Trained
 from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.white_box import backward_modes
+from experiments.whole_files import write_arrays
 from wbad_jax import processes
 from wbad_jax.evaluation import Evaluator, Outcome
 from wbad_jax.types import Params
@@ -57,7 +58,7 @@ def write_galleries(
         rows = choose_rows(outcome.labels, outcome.correct, count)
         arrays = _gallery(config, fold, arm, params, outcome, rows)
         path = workdir / f"gallery-{name}.npz"
-        processes.on_first(functools.partial(_write, arrays, path))
+        processes.on_first(functools.partial(write_arrays, arrays, path, compress=True))
 
 
 def choose_rows(labels: np.ndarray, robust: np.ndarray, count: int) -> np.ndarray:
@@ -130,10 +131,3 @@ def _gallery(
         "norm": np.array(condition.norm),
         "epsilon": np.array(condition.epsilon),
     }
-
-
-def _write(arrays: Mapping[str, Any], path: pathlib.Path) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    temporary.replace(path)

@@ -26,6 +26,7 @@ from experiments.evaluation_parts import Identity, Parts, identify
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256, restore_arm
+from experiments.whole_files import write_json
 from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples
 from wbad_jax.types import Key, Params
@@ -196,10 +197,7 @@ def _most_confident(runs: list[Attacked], labels: np.ndarray) -> Attacked:
 
 def write_records(records: list[dict[str, Any]], folder: pathlib.Path) -> None:
     """Keep the records of a fold's images beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{FILE}.tmp"
-    temporary.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / FILE)
+    write_json(records, folder / FILE)
 
 
 def read_records(folder: pathlib.Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import wbad_jax
 from configs import default
 from configs.default import Config
 from experiments.config_errors import ConfigError
+from experiments.whole_files import write_text
 from wbad_jax import processes
 
 # Where data lie, whether they are audited and what is written at the end may change
@@ -74,9 +75,7 @@ def record_config(config: Config, workdir: pathlib.Path) -> None:
     if not path.exists():
         command = shlex.join(["python", *sys.orig_argv[1:]])
         record = {"config": to_plain(config), "command": command, **provenance(config)}
-        temporary = path.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_text(json.dumps(record, indent=1) + "\n", path)
         return
     check_config(config, workdir)
 

@@ -162,14 +162,6 @@ def render(
     )
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file at once: a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def _charts(sections: Sequence[Section]) -> dict[str, Any]:
     figures = [b for s in sections for b in s.blocks if isinstance(b, Figure)]
     return {

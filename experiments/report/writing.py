@@ -4,11 +4,12 @@ import pathlib
 from collections.abc import Sequence
 
 from experiments.report.markdown import markdown
-from experiments.report.page import render, write_text
+from experiments.report.page import render
 from experiments.report.paper_figures import write_figures
 from experiments.report.run_files import read_runs
 from experiments.report.sections import figures, sections
 from experiments.report.verdict import verdict
+from experiments.whole_files import write_text
 
 
 def write_report(
@@ -32,7 +33,7 @@ def write_report(
     line, findings = verdict(runs)
     drawn = figures(runs)
     page = render(title, line, findings, sections(runs, drawn))
-    write_text(output, page)
-    write_text(output.with_suffix(".md"), markdown(title, line, findings, runs))
+    write_text(page, output)
+    write_text(markdown(title, line, findings, runs), output.with_suffix(".md"))
     if for_papers:
         write_figures(drawn, output.parent / "figures")
