@@ -46,6 +46,10 @@ def get_config(mode: str = "full") -> Config:
     # "acquisition_day"; where one era ends and the next begins (of days also dates like
     # "2015-06-30"); eras to test on, counted from 0, or each in turn if empty.
     config.data.era = dict(by="patient_number", boundaries=(), held_out=())
+    # A data set of other patients to test on, and fields of its builder's config to
+    # change: all of `builder` is then for training and validation.
+    config.data.test_builder = placeholder(str)
+    config.data.test_options = ml_collections.ConfigDict()
     config.data.num_folds = 1  # above 1: patient-disjoint cross-validation
     config.data.test_fraction = 0.25
     config.data.validation_fraction = 0.15

@@ -53,19 +53,26 @@ def default_data_dir() -> pathlib.Path:
 
 
 def load(config: Config) -> Dataset:
-    """Load the data set of an experiment, preparing it on first use."""
+    """Load the data of an experiment, preparing them on first use.
+
+    Patients of `data.test_builder` follow those of `data.builder`.
+    """
+    dataset = _load(config, config.data.builder, config.data.options)
+    dataset = select_patients(dataset, config.data.patients)
+    if not config.data.test_builder:
+        return dataset
+    other = _load(config, config.data.test_builder, config.data.test_options)
+    return data.join_cohorts(dataset, other)
+
+
+def _load(config: Config, builder: str, options) -> Dataset:
     data_dir = config.data.data_dir or default_data_dir()
     read = functools.partial(
-        data.load,
-        config.data.builder,
-        data_dir,
-        config.data.manual_dir,
-        settings=config.data.options.to_dict(),
+        data.load, builder, data_dir, config.data.manual_dir, settings=options.to_dict()
     )
     # One process prepares it, the others read.
     dataset = processes.on_first(read)
-    dataset = read() if dataset is None else dataset
-    return select_patients(dataset, config.data.patients)
+    return read() if dataset is None else dataset
 
 
 def make_folds(config: Config, dataset: Dataset) -> list[Fold]:
@@ -158,10 +165,14 @@ def make_budgets(config: Config, dataset: Dataset) -> dict[str, float]:
 
     Args:
         config: The experiment.
-        dataset: All examples, both twins of each patient where there are twins.
+        dataset: All examples, both twins of each patient where there are twins; those
+            of `data.test_builder` do not count.
     """
     epsilon = epsilon_of(config, dataset.window)
-    ratio = config.attack.l2_ratio or _lesion_norm_ratio(dataset) or _DEFAULT_L2_RATIO
+    ratio = config.attack.l2_ratio
+    if not ratio:
+        known = dataset.subset(~data.is_other(dataset))
+        ratio = _lesion_norm_ratio(known) or _DEFAULT_L2_RATIO
     return {"linf": epsilon, "l2": epsilon * ratio}
 
 

@@ -63,6 +63,8 @@ def divide(config: Config, dataset: Dataset) -> dict[str, Indices]:
         DataError: If the data set cannot be divided like that.
     """
     settings = config.data
+    if settings.test_builder:
+        return {"": _to_other(settings, dataset)}
     if settings.split == "era":
         return _by_era(settings, dataset)
     fractions = {
@@ -104,6 +106,17 @@ def _by_image(settings, dataset: Dataset, fractions) -> Indices:
     )
     print(_LEAKAGE, file=sys.stderr, flush=True)
     return parts
+
+
+def _to_other(settings, dataset: Dataset) -> Indices:
+    if settings.split != "patient" or settings.num_folds != 1:
+        raise ConfigError(
+            "data.test_builder needs data.split = 'patient' and data.num_folds = 1, "
+            f"got {settings.split!r} and {settings.num_folds}."
+        )
+    return data.split_to_other(
+        dataset, settings.validation_fraction, settings.split_seed
+    )
 
 
 def _one_fold(settings) -> None:

@@ -34,7 +34,10 @@ from wbad_jax.types import Key, Params
 SURROGATE_ARM = "undefended"
 FILE = "graybox.json"
 # What has to agree for a surrogate never to have seen a test patient.
-_SPLIT = ("builder", "num_folds", "test_fraction", "validation_fraction", "split_seed")
+_SPLIT = (
+    "builder", "num_folds", "test_fraction", "validation_fraction", "split_seed",
+    "test_builder", "test_options",
+)  # fmt: skip
 Trained = Mapping[str, tuple[Arm, Params]]
 
 

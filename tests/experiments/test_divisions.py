@@ -8,8 +8,8 @@ import pytest
 from experiments import cohort, divisions
 from experiments.config_errors import ConfigError
 from experiments.run_folder import load_config, record_config
-from tests.experiments.test_cohort_training import make_dataset
-from wbad_jax.data import DataError
+from tests.experiments.test_cohort_training import lesions, make_dataset
+from wbad_jax.data import DataError, join_cohorts
 
 
 def dataset_of(num_patients=40, num_frames=3):
@@ -129,3 +129,57 @@ def test_options_survive_the_folder_of_a_run(smoke_config, tmp_path):
     assert again.data.options.window in ((20.0, 36.0), [20.0, 36.0])
     assert again.data.options.table is None
     record_config(again, tmp_path)
+
+
+def other_dataset(num_patients=10, first_seed=500, **changes):
+    other = make_dataset(num_patients, 1)
+    return dataclasses.replace(
+        other, patient_seeds=other.patient_seeds + first_seed, name="other", **changes
+    )
+
+
+def test_another_cohort_is_the_test_set(config_of, monkeypatch):
+    first, other = lesions(20, 1), other_dataset()
+    monkeypatch.setattr(
+        cohort.data, "load", lambda name, *_, **__: other if name == "other" else first
+    )
+    config = config_of(**{"data.test_builder": "other", "data.builder": "first"})
+    dataset = cohort.load(config)
+    (fold,) = cohort.make_folds(config, dataset)
+    # All of the other cohort is tested on, and nobody else; all of the first is used.
+    assert sorted(fold.test.patient_seeds) == list(range(500, 510))
+    assert len(fold.test_pairs) == 2 * len(fold.test)
+    used = [*fold.train.patient_seeds, *fold.validation.patient_seeds]
+    assert sorted(set(used)) == list(range(20))
+    assert not set(fold.train.patient_ids) & set(fold.validation.patient_ids)
+    assert not set(fold.train.patient_ids) & set(fold.test.patient_ids)
+    # The radius in L2 does not depend on who is tested; the other has no lesions.
+    unlocked = config.copy_and_resolve_references().unlock()
+    unlocked.attack.l2_ratio = None
+    budgets = cohort.make_budgets(unlocked, dataset)
+    assert budgets == cohort.make_budgets(unlocked, first)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (other_dataset(first_seed=5), "both have the patient of seed 5"),
+        (other_dataset(window=(20.0, 36.0)), "other must have images of .* window"),
+        (
+            dataclasses.replace(
+                other_dataset(), images=np.zeros((20, 5, 4, 1), np.float32)
+            ),
+            "other must have images of",
+        ),
+    ],
+)
+def test_cohorts_that_cannot_be_joined(other, message):
+    with pytest.raises(DataError, match=message):
+        join_cohorts(make_dataset(20, 1), other)
+
+
+def test_another_cohort_needs_a_split_by_patient(config_of):
+    config = config_of(**{"data.test_builder": "other", "data.num_folds": 2})
+    dataset = join_cohorts(make_dataset(20, 1), other_dataset())
+    with pytest.raises(ConfigError, match=r"data.test_builder needs data.split"):
+        cohort.make_folds(config, dataset)

@@ -13,6 +13,7 @@ from wbad_jax.data.errors import DataError
 from wbad_jax.data.findings import Finding, worst_status
 from wbad_jax.data.image_folder import ImageFolder, ImageFolderConfig
 from wbad_jax.data.leaking_split import split_by_image
+from wbad_jax.data.other_cohort import is_other, join_cohorts, split_to_other
 from wbad_jax.data.pipeline import BUILDERS, find_builder, load, prepare
 from wbad_jax.data.pixels import PIXEL_UNITS, PixelSettings
 from wbad_jax.data.reading import read_examples, read_index
@@ -44,6 +45,8 @@ __all__ = [
     "compare",
     "eras_of",
     "find_builder",
+    "is_other",
+    "join_cohorts",
     "load",
     "load_by_name",
     "parse_name",
@@ -54,6 +57,7 @@ __all__ = [
     "split_by_era",
     "split_by_image",
     "split_by_patient",
+    "split_to_other",
     "thermogram_statistics",
     "worst_status",
 ]
