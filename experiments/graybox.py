@@ -82,6 +82,8 @@ def load_surrogates(
 ) -> list[Surrogate]:
     """The surrogates that a config names; none where no protocol asks for them.
 
+    The run's own undefended network is left out where there are others.
+
     Args:
         config: The experiment.
         fold: Its data.
@@ -107,7 +109,8 @@ def load_surrogates(
             arm, params, seed = _restore(config, folder, fold)
         control = own is not None and parameters_sha256(params) != own
         found.append(Surrogate(name, arm, params, seed, control))
-    return found
+    # Runs of a sweep name the networks of all seeds, of which one is their own.
+    return [surrogate for surrogate in found if surrogate.control] or found
 
 
 def _restore(config: Config, folder: pathlib.Path, fold: Fold):

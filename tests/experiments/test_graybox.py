@@ -74,6 +74,17 @@ def test_every_arm_sees_the_same_images_of_every_surrogate(
             np.testing.assert_allclose(outcome.logits, logits, atol=1e-4)
 
 
+def test_the_own_network_is_left_out_where_there_are_others(
+    config, fold, other_runs, tmp_path
+):
+    arms = trained(config, ["undefended", "wbad"])
+    arm, _ = arms["undefended"]
+    own = arm.classifier.init(jax.random.key(101))  # as if trained like that of runs/b
+    arms["undefended"] = (arm, own)
+    (surrogate,) = load_surrogates(config, fold, arms, tmp_path)
+    assert (surrogate.name, surrogate.control) == ("runs/c", True)
+
+
 def test_without_other_runs_there_is_no_control(smoke_config, fold, tmp_path):
     config = smoke_config("quickstart", **NETWORK)
     arms = trained(config, ["undefended", "wbad"])
