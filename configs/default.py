@@ -69,8 +69,8 @@ def get_config(mode: str = "full") -> Config:
     config.attack.l2_ratio = placeholder(float)
 
     config.model = ml_collections.ConfigDict()
-    # "cnn", "resnet", or the import path "package.module:Class" of any flax nnx module,
-    # built as Class(inputs, num_classes, rngs=..., **options).
+    # "cnn", "resnet", "lesion_map", or the import path "package.module:Class" of any
+    # flax nnx module, built as Class(inputs, num_classes, rngs=..., **options).
     config.model.name = "cnn"
     config.model.options = ml_collections.ConfigDict()
     config.model.widths = (16, 32, 64)
@@ -150,6 +150,7 @@ def get_config(mode: str = "full") -> Config:
     config.training.mix = dict(clean=1.0, fgsm=1.0, pgd=2.0, cw=1.0)
     config.training.trades_beta = 6.0
     config.training.mart_beta = 5.0
+    config.training.lesion_map_weight = 0.3
     # Adversarial weight perturbation: relative size (0 for none; 0.01 and, with TRADES,
     # 0.005 in its paper's code), and the share of the steps before it starts.
     config.training.weight_perturbation = dict(gamma=0.0, start=0.0)
@@ -208,7 +209,7 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     """Settings of one arm."""
     robust = objective != "standard"
     arm: Config = ml_collections.ConfigDict()
-    # "standard", "adversarial", "wbad", "trades", "mart" or "fast"
+    # "standard", "adversarial", "wbad", "trades", "mart", "fast" or "lesion_map"
     arm.objective = objective
     arm.denoise = denoise  # whether the denoiser stands before the features
     arm.num_steps = 600  # 0 takes the network of `init_from` as it is

@@ -1,13 +1,16 @@
 """From a config to its arms: the frozen settings of the library, checked first."""
 
 import dataclasses
+from collections.abc import Sequence
 
+import numpy as np
 import optax
 
 from configs.default import Config
 from experiments.attack_settings import training_attacks
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, models, training
+from wbad_jax.data import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +101,9 @@ def evaluation_dtype(config: Config) -> str:
 
 def _build_objective(config: Config, name: str, classifier) -> training.Objective:
     values = config.training
+    maps = None
+    if classifier.has_lesion_map:
+        maps = (classifier.lesion_map, classifier.settings.scale)
     return training.make_objective(
         config.arm[name].objective,
         classifier.logits_fn,
@@ -105,8 +111,30 @@ def _build_objective(config: Config, name: str, classifier) -> training.Objectiv
         mix=values.mix,
         trades_beta=values.trades_beta,
         mart_beta=values.mart_beta,
+        lesion_map_weight=values.lesion_map_weight,
+        maps=maps,
         label_smoothing=values.label_smoothing,
     )
+
+
+def check_twins(config: Config, arms: Sequence[Arm], train: Dataset) -> None:
+    """Refuse to learn lesions from patients without twins.
+
+    Raises:
+        ConfigError: If an arm has objective "lesion_map" and `train` holds an image
+            whose twin is not beside it.
+    """
+    paired = len(train) % 2 == 0 and (
+        (train.labels.reshape(-1, 2) == (0, 1)).all()
+        and np.array_equal(train.patient_ids[::2], train.patient_ids[1::2])
+        and np.array_equal(train.frames[::2], train.frames[1::2])
+    )
+    for arm in arms:
+        if config.arm[arm.name].objective == "lesion_map" and not paired:
+            raise ConfigError(
+                f"arm.{arm.name}.objective 'lesion_map' needs both twins of each "
+                "patient: a simulated cohort, and data.train_on_twins."
+            )
 
 
 def _build_average(config: Config, num_steps: int) -> training.averaging.Decay:

@@ -67,6 +67,7 @@ def train_and_evaluate(
         read_bracket(config, folds)  # refused now, not after hours
         arms = settings.build_arms(config, dataset.images.shape[1:])
         settings.augmentation(config, dataset.window)
+        settings.check_twins(config, arms, folds[0].train)
         training_mesh(config)
         processes.on_first(lambda: record_config(config, workdir))
         processes.on_first(

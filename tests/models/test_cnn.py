@@ -22,7 +22,7 @@ def test_max_pooling_and_its_gradient_match_the_stock_maximum():
 
         return jax.jit(run)(maps)
 
-    actual = value_and_gradient(cnn._max_pool)
+    actual = value_and_gradient(cnn.maximum_pooling)
     expected = value_and_gradient(lambda x: jnp.max(x, axis=(1, 2)))
     for got, want in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(got, want)
@@ -34,7 +34,7 @@ def test_maxima_of_recomputed_maps_have_finite_gradients():
     maps = np.random.default_rng(0).normal(size=(3, 4, 5, 8)).astype(np.float32)
     norm = cnn.group_norm(8)
     gradient = jax.jit(
-        jax.grad(lambda x: jnp.sum(jnp.sin(cnn._max_pool(jax.nn.relu(norm(x))))))
+        jax.grad(lambda x: jnp.sum(jnp.sin(cnn.maximum_pooling(jax.nn.relu(norm(x))))))
     )(maps)
     assert np.all(np.isfinite(gradient))
     assert np.max(np.abs(gradient)) > 0.01
@@ -46,4 +46,4 @@ def test_the_first_of_equal_maxima_is_found_and_nan_is_not_lost():
     found = cnn._first_largest(flat)[:, 0]
     np.testing.assert_array_equal(found, np.argmax(flat, axis=1))
     flat[1] = np.nan
-    assert np.isnan(cnn._max_pool(flat[:, :, None])[1]).all()
+    assert np.isnan(cnn.maximum_pooling(flat[:, :, None])[1]).all()

@@ -268,6 +268,8 @@ def test_adversarial_training_prefers_the_robust_feature(name, perturbed, key):
             "fast": attacks.RandomStartFGSM(),
         },
         mix={"clean": 0.1, "pgd": 0.9},
+        lesion_map_weight=0.0,  # there are no twins here
+        maps=(lambda params, x: (logits_of(params)(x), x[..., 0]), 1.0),
     )
     optimizer = training.adamw(learning_rate=0.3, num_steps=200, weight_decay=0.0)
     state = training.init_state({"weights": jnp.full((1, 2), 0.1)}, optimizer)

@@ -10,6 +10,7 @@ from wbad_jax.models.defended import (
 )
 from wbad_jax.models.downsampling import DOWNSAMPLINGS
 from wbad_jax.models.features import feature_images, num_features
+from wbad_jax.models.lesion_map import LesionMapNetwork
 from wbad_jax.models.precision import COMPUTE_DTYPES
 from wbad_jax.models.resnet import ResNet
 
@@ -18,6 +19,7 @@ __all__ = [
     "Classifier",
     "DOWNSAMPLINGS",
     "DefendedClassifier",
+    "LesionMapNetwork",
     "MODELS",
     "ModelSettings",
     "ResNet",

@@ -165,11 +165,11 @@ class ResidualCNN(nnx.Module):
         maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
         # From here on few numbers count for much.
         maps = at_least_float32(nnx.relu(self.norm(maps)))
-        pooled = [jnp.mean(maps, axis=(1, 2)), _max_pool(maps)]
+        pooled = [jnp.mean(maps, axis=(1, 2)), maximum_pooling(maps)]
         return jnp.concatenate(pooled, axis=-1)
 
 
-def _max_pool(maps):
+def maximum_pooling(maps):
     """Maximum over height and width, differentiated by position, not by value.
 
     The gradient of `jnp.max` looks for elements equal to the maximum. XLA may compute

@@ -20,11 +20,12 @@ from wbad_jax.models.cnn import ResidualCNN
 from wbad_jax.models.downsampling import check_downsampling
 from wbad_jax.models.features import FeatureImages, feature_images, num_features
 from wbad_jax.models.imported import check_network, import_network
+from wbad_jax.models.lesion_map import LesionMapNetwork, LesionMaps
 from wbad_jax.models.precision import apply_network, check_compute_dtype
 from wbad_jax.models.resnet import ResNet
 from wbad_jax.types import Images, Key, Logits, LogitsFn, Params
 
-MODELS = {"cnn": ResidualCNN, "resnet": ResNet}
+MODELS = {"cnn": ResidualCNN, "lesion_map": LesionMapNetwork, "resnet": ResNet}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,10 @@ class DefendedClassifier(nnx.Module):
         """Map images to what the network's last, linear layer sees."""
         return self._apply(images, backward, "penultimate")
 
+    def lesion_map(self, images: Images) -> LesionMaps:
+        """Map images to what the network takes for the lesion."""
+        return self._apply(images, "exact", "lesion_map")
+
     def _apply(self, images: Images, backward: denoise.Backward, method: str):
         if self.denoiser is not None:
             images = self.denoiser(images, backward=backward)
@@ -290,6 +295,35 @@ class Classifier:
             return module.penultimate(images, backward=backward)
 
         return features
+
+    @property
+    def has_lesion_map(self) -> bool:
+        """Whether the network predicts the lesion, see `lesion_map`."""
+        name = self.settings.name
+        network: Any = MODELS.get(name) or import_network(name)
+        return hasattr(network, "lesion_map")
+
+    def lesion_map(self, params: Params, images: Images) -> tuple[Logits, LesionMaps]:
+        """Logits, and what the network takes for the lesion; see `LesionMapNetwork`.
+
+        Args:
+            params: From `init` or training.
+            images: `[batch, height, width, channels]` in [0, 1].
+
+        Returns:
+            `[batch, classes]`, and `[batch, rows, columns]` in multiples of
+            `settings.scale`.
+
+        Raises:
+            ValueError: If the network has no method `lesion_map`.
+        """
+        if not self.has_lesion_map:
+            raise ValueError(
+                f"model name {self.settings.name!r} needs a method 'lesion_map'."
+            )
+        module = nnx.merge(self._structure, nnx.State(params), copy=True)
+        maps = module.lesion_map(images)
+        return module.network.logits_of(maps), maps
 
     def denoise(self, params: Params, images: Images) -> Images:
         """What the denoiser makes of images; the same images without one.

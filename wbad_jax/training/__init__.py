@@ -4,6 +4,7 @@ from wbad_jax.training import averaging
 from wbad_jax.training.accumulation import check_parts
 from wbad_jax.training.augmentation import AugmentationSettings, augment
 from wbad_jax.training.checkpoints import Checkpoints
+from wbad_jax.training.lesion_maps import lesion_maps
 from wbad_jax.training.loop import (
     LoopSettings,
     NonFiniteLossError,
@@ -40,6 +41,7 @@ __all__ = [
     "check_parts",
     "epsilon_ramp",
     "init_state",
+    "lesion_maps",
     "make_objective",
     "make_robust_eval_step",
     "make_train_step",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wbad_jax.attacks import PGD, Attack
+from wbad_jax.training.lesion_maps import MapsFn, lesion_maps
 from wbad_jax.training.objectives import ApplyFn, Objective, mixture
 from wbad_jax.training.trades import mart, trades
 
@@ -14,7 +15,7 @@ _MIXTURES: Mapping[str, Mapping[str, float] | None] = {
     "fast": {"fast": 1.0},
     "wbad": None,
 }
-OBJECTIVES = (*_MIXTURES, "trades", "mart")
+OBJECTIVES = (*_MIXTURES, "trades", "mart", "lesion_map")
 
 
 def make_objective(
@@ -25,7 +26,9 @@ def make_objective(
     mix: Mapping[str, float],
     trades_beta: float = 6.0,
     mart_beta: float = 5.0,
+    lesion_map_weight: float = 0.3,
     label_smoothing: float = 0.0,
+    maps: tuple[MapsFn, float] | None = None,
 ) -> Objective:
     """Builds an objective.
 
@@ -33,14 +36,18 @@ def make_objective(
         name: "standard": clean images only. "adversarial": PGD only (Madry et al.
             2018). "fast": FGSM from a random start only (Wong, Rice and Kolter 2020).
             "wbad": the versions in `mix`. "trades" and "mart": see `trades.py`.
+            "lesion_map": PGD, with twins as teachers, see `lesion_maps.py`.
         logits_fn_of: From parameters to a function from images to logits.
         attacks: By name: "pgd", "fast", "trades" and "mart" for the objectives that
             need them, those in `mix` for "wbad".
         mix: Weights of "wbad" by version; not used by the others.
         trades_beta: Weight of the divergence in "trades".
         mart_beta: Likewise in "mart".
+        lesion_map_weight: Weight of the lesion's error in "lesion_map".
         label_smoothing: Probability mass moved to the uniform distribution; not in
             "mart", which has none.
+        maps: For "lesion_map": from parameters and images to logits and maps, and the
+            difference of pixel values that is 1 in a map.
 
     Raises:
         ValueError: If the name is unknown, or a setting is refused by the objective.
@@ -58,6 +65,13 @@ def make_objective(
                 f"{label_smoothing}."
             )
         return mart(logits_fn_of, beta=mart_beta, attack=_pgd(attacks[name]))
+    if name == "lesion_map":
+        if maps is None:
+            raise ValueError("objective 'lesion_map' needs a network with such a map.")
+        return lesion_maps(
+            logits_fn_of, maps[0], attack=_pgd(attacks["pgd"]), scale=maps[1],
+            weight=lesion_map_weight, **smoothing,
+        )  # fmt: skip
     preset = _MIXTURES[name]
     weights = mix if preset is None else preset
     return mixture(logits_fn_of, attacks, weights, **smoothing)
