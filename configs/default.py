@@ -216,7 +216,9 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     # Arm whose best network is the starting point; "" starts from scratch. Adversarial
     # training from scratch on some hundred patients tends to stay at chance.
     arm.init_from = "undefended" if robust else ""
-    arm.epsilon_ramp = 0.3 if robust else 0.0  # share of steps with epsilon rising
+    # Shares of the steps with epsilon 0, and then with epsilon rising.
+    arm.epsilon_delay = 0.0
+    arm.epsilon_ramp = 0.3 if robust else 0.0
     # Validation score that picks the best checkpoint.
     arm.select_by = "robust_accuracy" if robust else "clean_accuracy"
     return arm

@@ -213,9 +213,12 @@ def _condition(row: Row) -> tuple:
 
 
 def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
-    """Scores of the conditions that all seeds have, worst cases among them."""
-    found: dict[tuple, list[Outcome]] = {}
-    for outcomes in seeds:
+    """Scores of the conditions that all seeds have, worst cases among them.
+
+    Where a seed has several surrogates, each example gets its mean over them.
+    """
+    found: dict[tuple, list[list[Outcome]]] = {}
+    for number, outcomes in enumerate(seeds):
         for outcome in evaluation.add_worst_cases(outcomes):
             c = outcome.condition
             if c.set == evaluation.VALIDATION:
@@ -223,16 +226,17 @@ def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
             # Twice 0.1 and once 0.2 are one radius.
             epsilon = None if c.epsilon is None else float(f"{c.epsilon:.9g}")
             key = (c.arm, c.set, c.protocol, c.attack, c.norm, epsilon)
-            found.setdefault(key, []).append(outcome)
+            of_seeds = found.setdefault(key, [[] for _ in seeds])
+            of_seeds[number].append(outcome)
     return {
         key: Scores(
-            np.stack([outcome.correct for outcome in own]).astype(float),
-            tuple(outcome.condition.seed for outcome in own),
-            own[0].patient_ids,
-            own[0].example_ids,
+            np.stack([np.mean([o.correct for o in of], axis=0) for of in own]),
+            tuple(of[0].condition.seed for of in own),
+            own[0][0].patient_ids,
+            own[0][0].example_ids,
         )
         for key, own in found.items()
-        if len(own) == len(seeds) and _same_examples(own)
+        if all(own) and _same_examples([outcome for of in own for outcome in of])
     }
 
 

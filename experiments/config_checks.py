@@ -109,6 +109,7 @@ RULES = {
 }
 ARM_RULES = {
     "num_steps": _number("at least 0", lambda x: x >= 0),
+    "epsilon_delay": _SHARE,
     "epsilon_ramp": _SHARE,
     "select_by": Rule(f"one of {SCORES}", lambda name: name in SCORES),
     "objective": Rule(

@@ -1,8 +1,9 @@
 """From a config to its arms: the frozen settings of the library, checked first."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 import optax
 
@@ -26,7 +27,7 @@ class Arm:
     average: training.averaging.Decay
     weight_perturbation: training.WeightPerturbation | None
     init_from: str
-    epsilon_ramp_steps: int
+    epsilon_share: Callable[[jax.Array], jax.Array]
 
 
 def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
@@ -90,7 +91,10 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
         average=naming("training")(_build_average, config, settings.num_steps),
         weight_perturbation=_build_weight_perturbation(config, settings.num_steps),
         init_from=settings.init_from,
-        epsilon_ramp_steps=round(settings.epsilon_ramp * settings.num_steps),
+        epsilon_share=training.epsilon_ramp(
+            round(settings.epsilon_ramp * settings.num_steps),
+            round(settings.epsilon_delay * settings.num_steps),
+        ),
     )
 
 

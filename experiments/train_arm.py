@@ -150,7 +150,7 @@ def _run(
         arm.objective,
         arm.optimizer,
         average=arm.average,
-        epsilon_share=training.epsilon_ramp(arm.epsilon_ramp_steps),
+        epsilon_share=arm.epsilon_share,
         weight_perturbation=arm.weight_perturbation,
         augment=_augment(config, train),
         accumulation_steps=config.training.accumulation_steps,

@@ -1,5 +1,6 @@
 """The table of a sweep, on outcomes made by hand, against plain NumPy."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -227,3 +228,21 @@ def test_the_figure_has_a_panel_for_each_arm(tmp_path):
     assert ablation_plot.draw(rows, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000
     assert not ablation_plot.draw([], tmp_path / "none.png")
+
+
+def test_several_surrogates_of_a_seed_are_averaged():
+    def graybox(right, seed, surrogate):
+        made = outcome(right, attack="pgd", seed=seed)
+        condition = dataclasses.replace(
+            made.condition, protocol="graybox", surrogate=surrogate
+        )
+        return dataclasses.replace(made, condition=condition)
+
+    seeds = [
+        [graybox([1, 1, 0], 0, "b"), graybox([1, 0, 0], 0, "c")],
+        [graybox([1, 1, 1], 1, "a"), graybox([0, 0, 1], 1, "c")],
+    ]
+    rows = ablation_table.table({"only": seeds}, "only")
+    row = find(rows, protocol="graybox", attack="pgd")
+    assert row["seeds"] == 2
+    assert row["accuracy"] == pytest.approx(np.mean([[1, 0.5, 0], [0.5, 0.5, 1]]))

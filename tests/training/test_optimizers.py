@@ -128,3 +128,9 @@ def test_epsilon_ramp():
     shares = [float(ramp(jnp.asarray(step))) for step in range(7)]
     assert shares == [0.25, 0.5, 0.75, 1, 1, 1, 1]
     assert float(training.epsilon_ramp(0)(jnp.asarray(0))) == 1
+    late = training.epsilon_ramp(4, 10)
+    assert [float(late(jnp.asarray(s))) for s in (0, 9, 10, 11, 13, 50)] == [
+        0, 0, 0.25, 0.5, 1, 1
+    ]  # fmt: skip
+    at_once = training.epsilon_ramp(0, 10)
+    assert [float(at_once(jnp.asarray(s))) for s in (0, 9, 10)] == [0, 0, 1]

@@ -80,12 +80,21 @@ def _top(path) -> str:
     return str(getattr(path[0], "key", path[0]))
 
 
-def epsilon_ramp(ramp_steps: int) -> Callable[[jax.Array], jax.Array]:
-    """Share of the full epsilon at each step: linear from 0 to 1, then constant.
+def epsilon_ramp(
+    ramp_steps: int, delay_steps: int = 0
+) -> Callable[[jax.Array], jax.Array]:
+    """Share of the full epsilon at each step: 0, then linear, then 1.
 
     Adversarial training at full epsilon from the first step tends to stay at chance on
     small data sets.
+
+    Args:
+        ramp_steps: Steps over which the share grows.
+        delay_steps: Steps before, on clean images.
     """
-    if ramp_steps <= 0:
+    if ramp_steps <= 0 and delay_steps <= 0:
         return lambda step: jnp.ones((), jnp.float32)
-    return lambda step: jnp.minimum((step + 1) / ramp_steps, 1.0).astype(jnp.float32)
+    length = max(ramp_steps, 1)
+    return lambda step: jnp.clip((step - delay_steps + 1) / length, 0, 1).astype(
+        jnp.float32
+    )
