@@ -4,10 +4,10 @@ r"""The four arms on 1,837 patients, tested on 1,000 others, and one better defe
     python -m experiments.ablate --config=configs/sweeps/headline.py:smoke \
         --workdir=runs/headline_smoke
 
-`docs/preregistration.md` says what is compared, on whom, and what was expected. Runs, in
-order, each with all seeds: `surrogate`, undefended networks that make the graybox images
-of the other seeds; `arms`, the four arms; `best`, the better defence. The short suite of
-attacks; the full one, of one seed:
+`docs/preregistration.md` says what is compared, on whom, and what was expected. Runs,
+in order, each with all seeds: `surrogate`, undefended networks that make the graybox
+images of the other seeds; `arms`, the four arms; `best`, the better defence. The short
+suite of attacks; the full one, of one seed:
 
     python -m experiments.evaluate --workdir=runs/headline/arms/seed0 \
         --config.evaluation.suite=full --config.evaluation.cw.num_steps=200

@@ -238,9 +238,10 @@ def test_several_surrogates_of_a_seed_are_averaged():
         )
         return dataclasses.replace(made, condition=condition)
 
+    clean = [outcome([1, 1, 1], seed=seed) for seed in (0, 1)]
     seeds = [
-        [graybox([1, 1, 0], 0, "b"), graybox([1, 0, 0], 0, "c")],
-        [graybox([1, 1, 1], 1, "a"), graybox([0, 0, 1], 1, "c")],
+        [clean[0], graybox([1, 1, 0], 0, "b"), graybox([1, 0, 0], 0, "c")],
+        [clean[1], graybox([1, 1, 1], 1, "a"), graybox([0, 0, 1], 1, "c")],
     ]
     rows = ablation_table.table({"only": seeds}, "only")
     row = find(rows, protocol="graybox", attack="pgd")
