@@ -106,6 +106,12 @@ def get_config(mode: str = "full") -> Config:
     config.arm.denoise_frozen.init_from = "undefended"
     config.arm.adversarial = _arm("adversarial", denoise=False)
     config.arm.wbad = _arm("wbad", denoise=True)
+    # For `model.name = "lesion_map"` and patients with twins; learns from scratch.
+    config.arm.lesion_map = _arm("lesion_map", denoise=False)
+    config.arm.lesion_map.init_from = ""
+    config.arm.lesion_map.num_steps = 1600
+    config.arm.lesion_map.epsilon_delay = 0.15
+    config.arm.lesion_map.epsilon_ramp = 0.15
 
     config.training = ml_collections.ConfigDict()
     config.training.batch_size = 64

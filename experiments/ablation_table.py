@@ -1,29 +1,29 @@
 """Accuracy of the runs of a sweep, with intervals and differences to a reference.
 
-Of each example the mean over seeds is taken first. Intervals resample patients, since
-images of one patient fall together, and hold for these seeds: the spread over seeds
-stands beside them. The `crossed` intervals hold for other seeds too, see
-`evaluation.crossed_variance`; with few seeds they are wide. Differences are paired: the
-same patients and the same seeds in both runs. Their p-values flip the signs of the
-patients' differences, and `p_holm` corrects for the number of runs compared under one
-condition (Holm 1979).
+What the numbers mean is in `sweep_scores.py`. P-values of differences flip the signs of
+the patients' differences, and `p_holm` corrects for the number of runs compared under
+one condition (Holm 1979).
 """
 
 import csv
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
+from experiments.sweep_scores import (
+    CONDITION,
+    Row,
+    accuracy_of,
+    by_condition,
+    correct_for_multiplicity,
+    difference_of,
+)
 from experiments.whole_files import write_json
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
-Row = dict[str, Any]
-_CONDITION = ("arm", "set", "protocol", "attack", "norm", "epsilon")
 COLUMNS: tuple[str, ...] = (
-    "run", "seeds", *_CONDITION, "n", "patients", "accuracy", "ci_low", "ci_high",
+    "run", "seeds", *CONDITION, "n", "patients", "accuracy", "ci_low", "ci_high",
     "seed_std", "difference", "difference_low", "difference_high", "difference_seeds",
     "p_value", "p_holm",
     *(
@@ -59,26 +59,6 @@ class Shown(NamedTuple):
         ]
 
 
-class Scores(NamedTuple):
-    """Whether the decisions under one condition are right, in all seeds of a run.
-
-    Attributes:
-        correct: `[seeds, n]`.
-        seeds: Of the rows of `correct`.
-        patients: `[n]`, to whom the examples belong.
-        examples: `[n]`, their names.
-    """
-
-    correct: np.ndarray
-    seeds: tuple[int, ...]
-    patients: np.ndarray
-    examples: np.ndarray
-
-    def of(self, seeds: Sequence[int]) -> np.ndarray:
-        """Some of the seeds, `[seeds, n]`."""
-        return self.correct[[self.seeds.index(seed) for seed in seeds]]
-
-
 def table(runs: Mapping[str, Sequence[list[Outcome]]], reference: str) -> list[Row]:
     """One row for each run and condition.
 
@@ -90,19 +70,19 @@ def table(runs: Mapping[str, Sequence[list[Outcome]]], reference: str) -> list[R
         Rows with the fields `COLUMNS`; differences are None for the reference, and
         where it has no such condition, other examples or no seed in common.
     """
-    scores = {name: _by_condition(seeds) for name, seeds in runs.items()}
+    scores = {name: by_condition(seeds) for name, seeds in runs.items()}
     known = scores.get(reference, {})
     rows = [
         dict.fromkeys(COLUMNS)
-        | {"run": name, **dict(zip(_CONDITION, condition, strict=True))}
-        | _accuracy(own)
-        | ({} if name == reference else _difference(own, known.get(condition)))
+        | {"run": name, **dict(zip(CONDITION, condition, strict=True))}
+        | accuracy_of(own)
+        | ({} if name == reference else difference_of(own, known.get(condition)))
         for name, conditions in scores.items()
         for condition, own in conditions.items()
     ]
     for condition in {_condition(row): None for row in rows}:
         compared = [r for r in rows if _condition(r) == condition]
-        _correct_for_multiplicity([r for r in compared if r["p_value"] is not None])
+        correct_for_multiplicity([r for r in compared if r["p_value"] is not None])
     return rows
 
 
@@ -209,98 +189,4 @@ def _write_csv(rows: Sequence[Row], path: pathlib.Path) -> None:
 
 
 def _condition(row: Row) -> tuple:
-    return tuple(row[field] for field in _CONDITION)
-
-
-def _by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
-    """Scores of the conditions that all seeds have, worst cases among them.
-
-    Where a seed has several surrogates, each example gets its mean over them.
-    """
-    found: dict[tuple, list[list[Outcome]]] = {}
-    for number, outcomes in enumerate(seeds):
-        for outcome in evaluation.add_worst_cases(outcomes):
-            c = outcome.condition
-            if c.set == evaluation.VALIDATION:
-                continue
-            # Twice 0.1 and once 0.2 are one radius.
-            epsilon = None if c.epsilon is None else float(f"{c.epsilon:.9g}")
-            key = (c.arm, c.set, c.protocol, c.attack, c.norm, epsilon)
-            of_seeds = found.setdefault(key, [[] for _ in seeds])
-            of_seeds[number].append(outcome)
-    return {
-        key: Scores(
-            np.stack([np.mean([o.correct for o in of], axis=0) for of in own]),
-            tuple(of[0].condition.seed for of in own),
-            own[0][0].patient_ids,
-            own[0][0].example_ids,
-        )
-        for key, own in found.items()
-        if all(own) and _same_examples([outcome for of in own for outcome in of])
-    }
-
-
-def _same_examples(outcomes: Sequence[Outcome]) -> bool:
-    first = outcomes[0].example_ids
-    return all(np.array_equal(other.example_ids, first) for other in outcomes)
-
-
-def _accuracy(own: Scores) -> Row:
-    low, high = evaluation.bootstrap_interval(own.correct.mean(axis=0), own.patients)
-    patients = len(np.unique(own.patients))
-    accuracies = own.correct.mean(axis=1)
-    if own.correct.min() == own.correct.max():  # drawn anew, they are the same
-        successes = patients if own.correct.all() else 0
-        low, high = evaluation.wilson_interval(successes, patients)
-    return {
-        "seeds": len(accuracies),
-        "n": own.correct.shape[1],
-        "patients": patients,
-        "accuracy": float(accuracies.mean()),
-        "ci_low": low,
-        "ci_high": high,
-        "seed_std": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,
-        **_crossed("", own.correct, own.patients),
-    }
-
-
-def _difference(own: Scores, reference: Scores | None) -> Row:
-    """Mean difference with its interval; nothing where the two do not pair."""
-    if reference is None or not np.array_equal(own.examples, reference.examples):
-        return {}
-    seeds = [seed for seed in own.seeds if seed in reference.seeds]
-    if not seeds:
-        return {}
-    change = own.of(seeds) - reference.of(seeds)
-    mean = change.mean(axis=0)
-    low, high = evaluation.paired_interval(mean, own.patients)
-    sums, _ = evaluation.sums_by_patient(mean, own.patients)
-    return {
-        "difference": float(mean.mean()),
-        "difference_low": low,
-        "difference_high": high,
-        "difference_seeds": len(seeds),
-        "p_value": evaluation.sign_flip(sums),
-        **_crossed("difference_", change, own.patients),
-    }
-
-
-def _crossed(prefix: str, scores: np.ndarray, patients: np.ndarray) -> Row:
-    """Interval for new seeds as well, and the parts of the variance."""
-    if len(scores) < 2 or len(np.unique(patients)) < 2:
-        return {}
-    crossed = evaluation.crossed_variance(scores, patients)
-    return {
-        f"{prefix}crossed_low": crossed.low,
-        f"{prefix}crossed_high": crossed.high,
-        f"{prefix}variance_seed": crossed.seed,
-        f"{prefix}variance_patient": crossed.patient,
-        f"{prefix}variance_rest": crossed.rest,
-    }
-
-
-def _correct_for_multiplicity(rows: Sequence[Row]) -> None:
-    """Fill in `p_holm` of the runs compared under one condition."""
-    corrected = evaluation.holm([row["p_value"] for row in rows])
-    for row, p_value in zip(rows, corrected, strict=True):
-        row["p_holm"] = p_value
+    return tuple(row[field] for field in CONDITION)

@@ -130,6 +130,7 @@ def load_config(workdir: pathlib.Path) -> Config:
         with config.unlocked():
             config.model.options = plain["model"].pop("options", {})
             config.data.options = plain["data"].pop("options", {})
+            config.data.test_options = plain["data"].pop("test_options", {})
         for name, value in flatten(plain).items():
             *path, field = name.split(".")
             section = functools.reduce(lambda tree, part: tree[part], path, config)

@@ -24,7 +24,7 @@ SEEDS = (0, 1, 2)
 # Of the law of `paper`; the patients before them were seen by the learning curve.
 SEALED = {"first_seed": 7_001_000, "num_patients": 1000}
 BEST = {
-    "arms": ("best",),
+    "arms": ("lesion_map",),
     "model.name": "lesion_map",
     "model.widths": (16, 32),
 }
@@ -38,7 +38,6 @@ def get_config(mode: str = "full") -> Config:
     base.data.test_options.update(SEALED)
     base.model.level = 3  # maps of 16 x 16
     base.arms = ("undefended", "denoise_frozen", "denoise", "adversarial", "wbad")
-    base.arm.best = best_arm()
     base.arm.adversarial.num_steps = base.arm.wbad.num_steps = 800
     base.training.pgd.update(num_steps=5, step_size=0.4)
     base.training.cw.num_steps = 5
@@ -71,18 +70,8 @@ def get_config(mode: str = "full") -> Config:
                 "evaluation.reference_arm": "undefended",
             },
             "arms": {},
-            "best": BEST | {"evaluation.reference_arm": "best"},
+            "best": BEST | {"evaluation.reference_arm": "lesion_map"},
         },
         seeds=seeds,
         reference="arms",
     )
-
-
-def best_arm() -> Config:
-    """Adversarial training of the lesion's map, from scratch."""
-    arm = default.get_config().arm.adversarial.copy_and_resolve_references()
-    arm.objective = "lesion_map"
-    arm.init_from = ""
-    arm.num_steps = 1600
-    arm.epsilon_delay = arm.epsilon_ramp = 0.15
-    return arm
