@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from configs.default import Config
+from experiments import parameter_files
 from experiments.batches import examples_of_a_patient, feed
 from experiments.cohort import examples_of
 from experiments.config_errors import ConfigError, build
@@ -111,14 +112,17 @@ def restore_arm(
     run: str,
     earlier: Mapping[str, Params],
 ) -> Params:
-    """Best parameters of an arm that is trained.
+    """Best parameters of an arm that is trained, or released.
 
     Raises:
-        ConfigError: If its training is not finished.
+        ConfigError: If its training is not finished, or the file is damaged.
     """
     params = jax.jit(arm.classifier.init)(jax.random.key(0))
     if arm.loop is None:
         return _take_network(params, earlier[arm.init_from])
+    released = workdir / run / parameter_files.FILE
+    if released.exists():
+        return parameter_files.read_parameters(released, params)
     state = training.init_state(params, arm.optimizer)
     directory = workdir / run / "checkpoints"
     with training.Checkpoints(directory) as checkpoints:

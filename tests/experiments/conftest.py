@@ -38,6 +38,23 @@ def smoke_config(data_dir, monkeypatch):
     return load
 
 
+@pytest.fixture(scope="session")
+def fast_run(data_dir, tmp_path_factory):
+    """A finished run of two arms whose attacks compile fast; tests work on copies."""
+    from experiments.train import train_and_evaluate
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        config = importlib.import_module("configs.quickstart").get_config("smoke")
+    config.data.data_dir = str(data_dir)
+    config.evaluation.attacks = ("fgsm", "pgd")
+    config.evaluation.protocols = ("clean", "adaptive")
+    config.evaluation.backward_modes = ()
+    workdir = tmp_path_factory.mktemp("fast_run")
+    train_and_evaluate(config.lock(), workdir)
+    return workdir
+
+
 @pytest.fixture(scope="module")
 def command(cache_home):
     """Start `python -m experiments.NAME` with arguments, in the background."""

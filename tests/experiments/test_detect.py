@@ -13,35 +13,16 @@ from experiments.detect import detect_run
 from experiments.detection_table import holds, verdicts
 from experiments.gallery import choose_rows
 from experiments.run_folder import load_config
-from experiments.train import train_and_evaluate
 from experiments.train_arm import restore_arm
-from tests.experiments.conftest import ROOT
 from wbad_jax import training
 from wbad_jax.evaluation import Evaluator, read_parquet
 
 ARMS = ("undefended", "wbad")
 
 
-@pytest.fixture(scope="module")
-def trained(data_dir, tmp_path_factory):
-    """A finished run whose attacks compile fast; tests work on copies."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        from configs import quickstart
-
-        config = quickstart.get_config("smoke")
-    config.data.data_dir = str(data_dir)
-    config.evaluation.attacks = ("fgsm", "pgd")
-    config.evaluation.protocols = ("clean", "adaptive")
-    config.evaluation.backward_modes = ()
-    workdir = tmp_path_factory.mktemp("detect")
-    train_and_evaluate(config.lock(), workdir)
-    return workdir
-
-
 @pytest.fixture
-def finished(trained, tmp_path):
-    return shutil.copytree(trained, tmp_path / "run")
+def finished(fast_run, tmp_path):
+    return shutil.copytree(fast_run, tmp_path / "run")
 
 
 def read(workdir):
@@ -167,16 +148,16 @@ def test_the_gallery_shows_broken_and_robust_of_both_labels():
     np.testing.assert_array_equal(choose_rows(labels, robust | True, 2), [0, 4])
 
 
-def test_a_run_leaves_a_gallery_of_each_arm(trained):
-    config = load_config(trained)
+def test_a_run_leaves_a_gallery_of_each_arm(fast_run):
+    config = load_config(fast_run)
     arms = settings.build_arms(config, (32, 32, 1))
     outcomes = {
         (o.condition.arm, o.condition.attack): o
-        for o in read_parquet(trained / "predictions.parquet")
+        for o in read_parquet(fast_run / "predictions.parquet")
     }
-    meta = json.loads((trained / "results.json").read_text("utf-8"))["meta"]
+    meta = json.loads((fast_run / "results.json").read_text("utf-8"))["meta"]
     for arm in arms:
-        with np.load(trained / f"gallery-{arm.name}.npz", allow_pickle=False) as file:
+        with np.load(fast_run / f"gallery-{arm.name}.npz", allow_pickle=False) as file:
             shown = dict(file)
         names = ("images", "adversarial", "denoised", "denoised_adversarial")
         assert all(shown[name].shape == (2, 32, 32, 1) for name in names)
@@ -184,7 +165,7 @@ def test_a_run_leaves_a_gallery_of_each_arm(trained):
         epsilon = meta["headline_epsilon"]
         moved = np.abs(shown["adversarial"] - shown["images"]).max(axis=(1, 2, 3))
         assert np.all(moved <= epsilon * 1.0001)
-        params = restore_arm(arm, workdir=trained, run=arm.name, earlier={})
+        params = restore_arm(arm, workdir=fast_run, run=arm.name, earlier={})
         for images, logits in (
             (shown["images"], shown["logits"]),
             (shown["adversarial"], shown["logits_adversarial"]),

@@ -1,0 +1,70 @@
+"""Trained parameters alone, in one small file: what a released checkpoint holds.
+
+An archive of NumPy arrays named by their path in the tree; nothing in it is code.
+"""
+
+import io
+import pathlib
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.config_errors import ConfigError
+from experiments.whole_files import write_arrays
+from wbad_jax.types import Params
+
+FILE = "parameters.npz"
+
+
+def write_parameters(params: Params, path: pathlib.Path) -> None:
+    """Write parameters.
+
+    Args:
+        params: A nested dict of arrays.
+        path: Of the file.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    arrays = {_name(where): np.asarray(leaf) for where, leaf in leaves}
+    write_arrays(arrays, path, compress=True)
+
+
+def read_parameters(path: pathlib.Path, like: Params) -> Params:
+    """Read parameters back.
+
+    Args:
+        path: Of the file.
+        like: A tree of the same structure, shapes and types.
+
+    Raises:
+        ConfigError: If the file cannot be read, or holds another tree.
+    """
+    try:
+        # From memory: NumPy leaves a damaged file open.
+        content = io.BytesIO(path.read_bytes())
+        with np.load(content, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path} cannot be read as parameters: {error}") from error
+    wanted = {_name(w): leaf for w, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    if arrays.keys() != wanted.keys():
+        differing = sorted(arrays.keys() ^ wanted.keys())
+        raise ConfigError(
+            f"{path} must hold the parameters of this network, but differs in "
+            f"{', '.join(differing[:5])}."
+        )
+    for name, leaf in wanted.items():
+        found = arrays[name]
+        if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
+            raise ConfigError(
+                f"{path}: {name} must be {leaf.dtype}{list(leaf.shape)}, got "
+                f"{found.dtype}{list(found.shape)}."
+            )
+    return jax.tree_util.tree_map_with_path(
+        lambda where, _: jnp.asarray(arrays[_name(where)]), like
+    )
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
