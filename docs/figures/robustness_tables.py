@@ -19,6 +19,8 @@ def tables() -> dict[str, str]:
     return {
         "seconds": seconds_table(read_results("full_evaluation")),
         "pattern": pattern_sentences(read_results("pattern")),
+        "control": control_table(read_results("quickstart_pairs")["rows"]),
+        "pairs": pairs_table(read_results("quickstart_pairs")),
     }
 
 
@@ -42,6 +44,65 @@ def seconds_table(report: Mapping[str, Any]) -> str:
         head += [f"{arm}: attacked", "% right", "s"]
     minutes = f"{report['seconds'] / 60:.1f} minutes in all."
     return table(head, cells) + f"\n{minutes}\n"
+
+
+def control_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Accuracy under images made on networks of other seeds, beside the control."""
+    found = [r for r in rows if (r["set"], r["protocol"]) == ("test", "graybox")]
+    arms = list(dict.fromkeys(row["arm"] for row in found))
+    cells = []
+    for condition in dict.fromkeys(map(_attacked, found)):
+        line = [f"{condition[0]} {condition[1]}", condition[2]]
+        for arm in arms:
+            (row,) = [r for r in found if _attacked(r) == condition and r["arm"] == arm]
+            line.append(_with_interval(row))
+        cells.append(line)
+    return table(["attack", "images made on", *arms], cells)
+
+
+def _attacked(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["attack"], row["norm"], row["surrogate"]
+
+
+def pairs_table(results: Mapping[str, Any]) -> str:
+    """Both twins of every test patient: what is right, and what at most can be."""
+    bracket = {b["norm"]: b for b in results["bracket"]}
+    cells = []
+    for row in results["rows"]:
+        wanted = ("test_pairs", "adaptive", "worst_case")
+        if (row["set"], row["protocol"], row["attack"]) != wanted:
+            continue
+        known = bracket.get(row["norm"])
+        ends = [known["ceiling"], known["certified"]] if known else [None, None]
+        cells.append(
+            [
+                row["arm"],
+                row["norm"],
+                f"{row['epsilon_celsius']:g}",
+                str(row["n"]),
+                _with_interval(row),
+                *(
+                    "-" if e is None else f"{100 * e:.1f}"
+                    for e in (row["ceiling"], *ends)
+                ),
+            ]
+        )
+    head = [
+        "arm",
+        "norm",
+        "°C",
+        "images",
+        "worst case, adaptive",
+        "pair bound",
+        "C",
+        "A",
+    ]
+    return table(head, cells)
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    percent = [100 * row[name] for name in ("accuracy", "ci_low", "ci_high")]
+    return f"{percent[0]:.1f} [{percent[1]:.1f}, {percent[2]:.1f}]"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
