@@ -98,9 +98,10 @@ run(
     f"--config.data.options.width={size}",
     "--config.data.options.window=(22.0, 38.0)",
     "--config.data.options.body=find",
-    f"--config.data.num_folds={2 if SMOKE else 1}",
+    "--config.data.num_folds=1",
     f"--config.arm.undefended.num_steps={2 if SMOKE else 150}",
     f"--config.arm.wbad.num_steps={2 if SMOKE else 60}",
+    *(["--config.evaluation.attacks=('fgsm',)"] if SMOKE else []),
 )
 
 # %% [markdown]
