@@ -89,6 +89,7 @@ def page(
     else:
         notebook = nbformat.read(executed, as_version=4)
         note = _SMALL if notebook.metadata["wbad_smoke"] else ""
+    notebook.metadata["language_info"] = {"name": "python"}  # to colour the code
     text, resources = MarkdownExporter().from_notebook_node(
         notebook, resources={"output_files_dir": f"{name}_files"}
     )
