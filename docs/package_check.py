@@ -63,19 +63,8 @@ def sdist_problems(names: Iterable[str]) -> list[str]:
     """The same of an sdist, without its first folder."""
     inside = [name.partition("/")[2] for name in names]
     problems = [f"{name} is missing" for name in NEEDED if name not in inside]
+    problems += [f"{name} is a test" for name in inside if name.startswith("tests/")]
     return problems + data_problems(inside)
-
-
-def build_wheel(output: pathlib.Path, *, isolated: bool = True) -> pathlib.Path:
-    """Build the wheel alone.
-
-    Args:
-        output: Folder to write to.
-        isolated: Whether with the build tools that `pyproject.toml` names, which are
-            fetched; else with those of this environment.
-    """
-    _build(output, "--wheel", *([] if isolated else ["--no-isolation"]))
-    return next(output.glob("*.whl"))
 
 
 def check_package(output: pathlib.Path) -> list[str]:
@@ -93,15 +82,13 @@ def check_package(output: pathlib.Path) -> list[str]:
     return problems
 
 
-def _build(output: pathlib.Path, *options: str) -> None:
+def _build(output: pathlib.Path) -> None:
     if output.is_dir():
         for old in (*output.glob("*.whl"), *output.glob("*.tar.gz")):
             old.unlink()
-    command = [sys.executable, "-m", "build", "--outdir", str(output), *options]
-    # Elsewhere: a folder "build" here would be taken for the module.
-    built = subprocess.run(
-        [*command, str(ROOT)], cwd=ROOT / "docs", capture_output=True, text=True
-    )
+    # -P: nothing called "build" here is taken for the module.
+    command = [sys.executable, "-P", "-m", "build", "--outdir", str(output)]
+    built = subprocess.run([*command, str(ROOT)], capture_output=True, text=True)
     if built.returncode:
         raise RuntimeError(f"The package was not built:\n{built.stdout}{built.stderr}")
 

@@ -47,6 +47,8 @@ def test_a_bad_sdist_is_seen():
     assert package_check.sdist_problems([*names, fine]) == []
     found = package_check.sdist_problems([*names, "wbad_jax-0.1.0/data/p1.tiff"])
     assert found == ["data/p1.tiff could be data"]
+    found = package_check.sdist_problems([*names, "wbad_jax-0.1.0/tests/pairs.py"])
+    assert found == ["tests/pairs.py is a test"]
     assert package_check.sdist_problems(names[1:]) == ["wbad_jax/py.typed is missing"]
 
 

@@ -54,6 +54,23 @@ def test_links_of_the_files_at_the_top_are_moved():
     assert "](changelog.md)" in site_pages.project_page("CONTRIBUTING.md")
 
 
+def test_the_settings_of_the_site_fit_its_pages(caplog, monkeypatch):
+    for module in ("mkdocs", "material", "mkdocstrings", "jupytext", "nbconvert"):
+        pytest.importorskip(module)
+    from mkdocs.config import load_config
+    from mkdocs.structure.files import get_files
+    from mkdocs.structure.nav import get_navigation
+
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    config = load_config(str(ROOT / "mkdocs.yml"), strict=True)
+    files = site_pages.on_files(get_files(config), config)
+    navigation = get_navigation(files, config)
+    assert len(navigation.pages) > 45
+    assert not caplog.records
+    assert "reference/attacks.md" in files.src_uris
+    assert "tutorials/certify.ipynb" in files.src_uris
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The whole site, its tutorials not run."""
