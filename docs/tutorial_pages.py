@@ -45,8 +45,8 @@ def execute(name: str, folder: pathlib.Path, *, smoke: bool) -> float:
     """
     import jupytext
     import nbformat
-    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
     notebook = jupytext.read(FOLDER / f"{name}.py")
     environment = {**os.environ, "PYTHONPATH": _python_path()}
@@ -55,8 +55,9 @@ def execute(name: str, folder: pathlib.Path, *, smoke: bool) -> float:
         environment[SMOKE] = "1"
     client = NotebookClient(
         notebook,
+        kernel_name="python3",
         # By files, not by ports that others on the machine could listen to.
-        km=AsyncKernelManager(kernel_name="python3", transport="ipc"),
+        config=Config({"KernelManager": {"transport": "ipc"}}),
         timeout=_MOST_SECONDS,
         resources={"metadata": {"path": str(ROOT)}},
     )

@@ -61,10 +61,11 @@ batch = Batch(
     rng.integers(2, size=16).astype(np.int32),
     np.ones(16, np.float32),
 )
-params = jax.jit(classifier.init)(jax.random.key(0))
 
 
 def train_on(mesh):
+    # Drawn here: the step takes over the memory of the state that it is given.
+    params = jax.jit(classifier.init)(jax.random.key(0))
     state = devices.replicate(training.init_state(params, optimizer), mesh)
     for number in range(3):
         state, metrics = step(

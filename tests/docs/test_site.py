@@ -63,7 +63,7 @@ def test_the_settings_of_the_site_fit_its_pages(caplog, monkeypatch):
 
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
     config = load_config(str(ROOT / "mkdocs.yml"), strict=True)
-    files = site_pages.on_files(get_files(config), config)
+    files = config.plugins.on_files(get_files(config), config=config)
     navigation = get_navigation(files, config)
     assert len(navigation.pages) > 45
     assert not caplog.records
