@@ -91,6 +91,9 @@ def page(
         notebook = nbformat.read(executed, as_version=4)
         note = _SMALL if notebook.metadata["wbad_smoke"] else ""
     notebook.metadata["language_info"] = {"name": "python"}  # to colour the code
+    for cell in notebook.cells:  # without progress bars
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     text, resources = MarkdownExporter().from_notebook_node(
         notebook, resources={"output_files_dir": f"{name}_files"}
     )

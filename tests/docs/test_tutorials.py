@@ -45,7 +45,8 @@ SMALL = """\
 # Text.
 
 # %%
-import os
+import os, sys
+print("a bar", file=sys.stderr)
 print("smoke" if os.environ.get("WBAD_TUTORIAL_SMOKE") else "full", 6 * 7)
 """
 
@@ -62,6 +63,7 @@ def test_results_stand_on_the_page(tmp_path, monkeypatch):
     assert address == "tutorials/small.md"
     assert page.startswith("# Small\n\n!!! warning")
     assert "smoke 42" in page
+    assert "a bar\n" not in page
     tutorial_pages.execute("small", tmp_path / "run", smoke=False)
     (_, page), *_ = tutorial_pages.page("small", tmp_path / "run" / "small.ipynb")
     assert "full 42" in page
