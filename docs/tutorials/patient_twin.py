@@ -74,14 +74,16 @@ print(f"{'':10}{'true':>8}{'estimate':>10}{'sd':>8}")
 for name, value in truth.items():
     estimate, spread = found.values[name], found.standard_deviations[name]
     print(f"{name:10}{value:8.2f}{estimate:10.2f}{spread:8.2f}")
-print(
-    "correlation of depth and log_heat:",
-    round(found.correlation("depth", "log_heat"), 2),
-)
+for first, second in (("log_heat", "log_diameter"), ("depth", "log_power")):
+    print(
+        f"correlation of {first} and {second}: {found.correlation(first, second):.2f}"
+    )
 
 # %% [markdown]
-# Where the tumour is, is found well. How deep, how large and how hot trade against each
-# other: a picture at rest does not separate them, and the correlations say so.
+# What the skin shows is the heat of the tumour in watts and its place. A small hot tumour
+# and a larger, less hot one look alike, and a picture at rest does not separate them: the
+# correlations say so. Where a tumour has recruited vessels of its own, which are not in
+# the model, the stated deviations are too small.
 #
 # ## What is left over
 
