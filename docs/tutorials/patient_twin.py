@@ -80,10 +80,10 @@ for first, second in (("log_heat", "log_diameter"), ("depth", "log_power")):
     )
 
 # %% [markdown]
-# What the skin shows is the heat of the tumour in watts and its place. A small hot tumour
-# and a larger, less hot one look alike, and a picture at rest does not separate them: the
-# correlations say so. Where a tumour has recruited vessels of its own, which are not in
-# the model, the stated deviations are too small.
+# What the skin shows is the heat of the tumour in watts and its place. A small hot
+# tumour and a larger, less hot one look alike, and a picture at rest does not separate
+# them: the correlations say so. Where a tumour has recruited vessels of its own, which
+# are not in the model, the stated deviations are too small.
 #
 # ## What is left over
 
