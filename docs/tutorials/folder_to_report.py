@@ -17,6 +17,7 @@
 # %%
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -75,13 +76,18 @@ for label in ("healthy", "tumour"):
 
 
 # %%
+def say(text):
+    """Print without colours, and without the name of the temporary folder."""
+    print(re.sub(r"\x1b\[\d+m", "", text.replace(str(work), "WORK")))
+
+
 def run(module, *arguments):
     """A command, as in a terminal."""
-    print(f"$ python -m {module} " + " \\\n    ".join(arguments))
+    say(f"$ python -m {module} " + " \\\n    ".join(arguments))
     finished = subprocess.run(
         [sys.executable, "-m", module, *arguments], capture_output=True, text=True
     )
-    print(finished.stdout.replace(str(work), "WORK"))
+    say(finished.stdout)
     if finished.returncode:
         raise RuntimeError(finished.stderr)
 
@@ -111,7 +117,7 @@ run(
 # network. `report.md` beside it holds its verdict and headline:
 
 # %%
-print((work / "run" / "report.md").read_text().replace(str(work), "WORK"))
+say((work / "run" / "report.md").read_text())
 
 # %% [markdown]
 # What to look at first:
