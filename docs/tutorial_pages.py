@@ -9,6 +9,7 @@ Jupytext: an editor, `jupytext --to ipynb` or `python` opens or runs it.
 import argparse
 import os
 import pathlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -91,9 +92,12 @@ def page(
         notebook = nbformat.read(executed, as_version=4)
         note = _SMALL if notebook.metadata["wbad_smoke"] else ""
     notebook.metadata["language_info"] = {"name": "python"}  # to colour the code
-    for cell in notebook.cells:  # without progress bars
+    for cell in notebook.cells:  # without progress bars and colours
         if "outputs" in cell:
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "text" in output:
+                    output.text = re.sub(r"\x1b\[\d+m", "", output.text)
     text, resources = MarkdownExporter().from_notebook_node(
         notebook, resources={"output_files_dir": f"{name}_files"}
     )

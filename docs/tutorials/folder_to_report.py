@@ -17,7 +17,6 @@
 # %%
 import os
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -77,8 +76,8 @@ for label in ("healthy", "tumour"):
 
 # %%
 def say(text):
-    """Print without colours, and without the name of the temporary folder."""
-    print(re.sub(r"\x1b\[\d+m", "", text.replace(str(work), "WORK")))
+    """Print without the name of the temporary folder."""
+    print(text.replace(str(work), "WORK"))
 
 
 def run(module, *arguments):

@@ -48,6 +48,7 @@ SMALL = """\
 import os, sys
 print("a bar", file=sys.stderr)
 print("smoke" if os.environ.get("WBAD_TUTORIAL_SMOKE") else "full", 6 * 7)
+print("\\x1b[1mbold\\x1b[0m")
 """
 
 
@@ -64,6 +65,7 @@ def test_results_stand_on_the_page(tmp_path, monkeypatch):
     assert page.startswith("# Small\n\n!!! warning")
     assert "smoke 42" in page
     assert "a bar\n" not in page
+    assert "    bold\n" in page
     tutorial_pages.execute("small", tmp_path / "run", smoke=False)
     (_, page), *_ = tutorial_pages.page("small", tmp_path / "run" / "small.ipynb")
     assert "full 42" in page
