@@ -65,7 +65,7 @@ def test_results_stand_on_the_page(tmp_path, monkeypatch):
     assert page.startswith("# Small\n\n!!! warning")
     assert "smoke 42" in page
     assert "a bar\n" not in page
-    assert "    bold\n" in page
+    assert "    bold" in page
     tutorial_pages.execute("small", tmp_path / "run", smoke=False)
     (_, page), *_ = tutorial_pages.page("small", tmp_path / "run" / "small.ipynb")
     assert "full 42" in page
