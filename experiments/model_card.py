@@ -8,8 +8,8 @@ _WORDS = """\
 
 Parameters of {arms}, trained by `{command}` of wbad_jax {version}, commit {commit}.
 
-> Research software only. **Not a diagnostic device.** Trained on {data};
-> nothing is known about real patients. Thermography is no substitute for mammography.
+> Research software only. **Not a diagnostic device.** Trained on {data}.
+> Thermography is no substitute for mammography.
 
 ## What it takes and gives
 
@@ -58,7 +58,7 @@ def model_card(
         command=record["command"],
         version=record["versions"]["wbad_jax"],
         commit=record["commit"],
-        data=f"`{config['data']['builder']}` {meta['data']['version']}",
+        data=_data(config["data"]["builder"], meta["data"]["version"]),
         shape=" x ".join(map(str, record["image_shape"])),
         low=low,
         high=high,
@@ -73,6 +73,13 @@ def model_card(
             for arm, digest in meta["parameters_sha256"].items()
         ),
     )
+
+
+def _data(builder: str, version: str) -> str:
+    name = f"`{builder}` {version}"
+    if not builder.startswith("simulated"):
+        return name
+    return f"simulated patients, {name}:\n> nothing is known about real ones"
 
 
 def _attacks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
