@@ -22,7 +22,7 @@ from absl import flags
 from jax import export
 
 from configs.default import Config
-from experiments.command_line import FAILED, required, run_command
+from experiments.command_line import FAILED, prepare_jax, required, run_command
 from experiments.config_errors import ConfigError, naming
 from experiments.evaluate import define_flags as define_run_flags
 from experiments.export_check import ExportMismatchError, check_export
@@ -167,6 +167,7 @@ def define_flags() -> None:
 def main(_) -> None:
     """Entry point."""
     values = flags.FLAGS
+    prepare_jax()
     workdir = pathlib.Path(required("workdir"))
     run = open_run(required("config"), workdir, values["fold"].value)
     arm, _ = run.arm(values["arm"].value)

@@ -17,7 +17,7 @@ BATCH_SIZES = (1, 3)
 # Of float32 programs that round differently. A gradient may besides lack or have some
 # coefficients more, which lie at their threshold.
 LOGITS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
-_NOISE_CELSIUS = 0.1
+_NOISE = 0.00625  # share of the window: 0.1 of its 16 °C
 
 
 class ExportMismatchError(RuntimeError):
@@ -112,7 +112,7 @@ def _images(run: TrainedRun, size: int):
     width, shape = high - low, (size, *run.image_shape)
     rows = rng.choice(len(run.fold.validation), size)
     patients = low + width * run.fold.validation.images[rows]
-    noise = rng.normal(0, _NOISE_CELSIUS / 16 * width, shape)
+    noise = rng.normal(0, _NOISE * width, shape)
     yield (patients + noise).astype(np.float32)
     yield rng.uniform(low - 0.1 * width, high + 0.1 * width, shape).astype(np.float32)
 
