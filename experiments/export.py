@@ -171,7 +171,9 @@ def main(_) -> None:
     workdir = pathlib.Path(required("workdir"))
     run = open_run(required("config"), workdir, values["fold"].value)
     arm, _ = run.arm(values["arm"].value)
-    output = values["output"].value or workdir / "exported" / run.fold.run_name(arm.name)
+    output = values["output"].value or workdir / "exported" / run.fold.run_name(
+        arm.name
+    )
     try:
         export_arm(
             run, arm.name, pathlib.Path(output),

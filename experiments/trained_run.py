@@ -149,9 +149,7 @@ def read_scores(logits: np.ndarray, validation: Dataset) -> Reading:
         seconds=0.0,
     )  # fmt: skip
     point = evaluation.choose_operating_point(outcome)
-    slope, intercept = calibration_line(
-        logits, validation.labels == POSITIVE
-    )
+    slope, intercept = calibration_line(logits, validation.labels == POSITIVE)
     if slope is None or slope <= 0:
         slope = intercept = None
     return Reading(

@@ -28,14 +28,18 @@ def main(folder: str, *files: str) -> None:
     if images.shape[1:] != shape or not np.isfinite(images).all():
         sys.exit(f"error: matrices must be {shape[:2]} and finite, got {images.shape}.")
     probabilities = jax.nn.softmax(jax.jit(program.call)(images))
-    slopes = jax.jit(jax.grad(lambda x: (program.call(x) @ np.array([-1.0, 1.0])).sum()))
+    slopes = jax.jit(
+        jax.grad(lambda x: (program.call(x) @ np.array([-1.0, 1.0])).sum())
+    )
     norms = np.abs(slopes(images)).sum((1, 2, 3))  # dual to a bound on every pixel
     print(manifest["notice"])
     for name, given, norm in zip(files, np.asarray(probabilities), norms, strict=True):
         shares = zip(manifest["classes"], given.tolist(), strict=True)
         print(name, *(f"{label} {share:.6f}" for label, share in shares), end=" ")
         print(f"gradient {norm:.6g} per degree Celsius of every pixel")
-    print(f"Score of 90 % specificity: {decision['threshold_at_90_percent_specificity']}")
+    print(
+        f"Score of 90 % specificity: {decision['threshold_at_90_percent_specificity']}"
+    )
 
 
 if __name__ == "__main__":

@@ -68,12 +68,19 @@ def main(_) -> None:
     host, port = values["host"].value, values["port"].value
     public = host not in _LOOPBACK
     if public:
-        print("Warning: other machines can reach this service. It asks for no password.")
+        print(
+            "Warning: other machines can reach this service. It asks for no password."
+        )
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(answers, limits, public=public), host=host, port=port,
-            log_level="warning", limit_concurrency=32, timeout_keep_alive=5,
-            server_header=False, access_log=False,
+            make_app(answers, limits, public=public),
+            host=host,
+            port=port,
+            log_level="warning",
+            limit_concurrency=32,
+            timeout_keep_alive=5,
+            server_header=False,
+            access_log=False,
         )  # fmt: skip
     )
     listening = server.config.bind_socket()

@@ -194,7 +194,9 @@ class Answers:
             for label, name in enumerate(self.run.classes)
         }
         return [
-            (name, validation.images[rows[0]]) for name, rows in firsts.items() if len(rows)
+            (name, validation.images[rows[0]])
+            for name, rows in firsts.items()
+            if len(rows)
         ]
 
 

@@ -77,7 +77,8 @@ def test_logits_and_gradients_are_those_of_the_classifier(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["universal", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+    "name",
+    ["universal", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)],
 )
 def test_every_classifier_can_be_exported_for_every_platform(name):
     classifier, params = make(name)
