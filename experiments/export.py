@@ -21,7 +21,6 @@ import jax
 from absl import flags
 from jax import export
 
-from configs.default import Config
 from experiments.command_line import FAILED, prepare_jax, required, run_command
 from experiments.config_errors import ConfigError, naming
 from experiments.evaluate import define_flags as define_run_flags

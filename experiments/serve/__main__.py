@@ -4,8 +4,9 @@ r"""A page to look at one thermogram after another with the arms of a finished r
     python -m experiments.serve --workdir=runs/wbad --arm=wbad --beside=adversarial
 
 Drop a thermogram: decision and calibrated probability, the image before and after the
-denoiser, scores of detectors, an attack at every epsilon, a certified radius. It listens
-on this machine alone, works without a network, and keeps nothing. Stop it with Ctrl-C.
+denoiser, scores of detectors, an attack at every epsilon, a certified radius. It
+listens on this machine alone, works without a network, and keeps nothing. Ctrl-C ends
+it. `docs/serve.md` tells the rest.
 
 Research only: not a diagnostic device.
 """

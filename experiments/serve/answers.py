@@ -110,7 +110,7 @@ class Answers:
         }
 
     def attack(self, thermogram: Thermogram) -> Answer:
-        """Each arm attacked at every budget, and the front one by the other's images."""
+        """Each arm attacked at every budget; the front one by the other's images."""
         sweeps, labels = [], []
         for arm in self.arms:
             logits = arm.look(thermogram.image[None]).logits
@@ -189,15 +189,11 @@ class Answers:
         validation = self.run.fold.validation
         if not validation.name.startswith(_SIMULATED):
             return []
-        firsts = {
-            name: np.flatnonzero(validation.labels == label)
-            for label, name in enumerate(self.run.classes)
-        }
-        return [
-            (name, validation.images[rows[0]])
-            for name, rows in firsts.items()
-            if len(rows)
-        ]
+        found = []
+        for label, name in enumerate(self.run.classes):
+            rows = np.flatnonzero(validation.labels == label)
+            found += [(name, validation.images[row]) for row in rows[:1]]
+        return found
 
 
 def _picture(image: np.ndarray) -> str:

@@ -194,7 +194,8 @@
     const box = byId("certificate");
     box.replaceChildren();
     const line = make(box, "p");
-    mark(line, !answer.abstained, answer.abstained ? "▲ abstains" : "✓ certified");
+    mark(line, answer.noise_trained && !answer.abstained, answer.abstained ? "▲ abstains" :
+      answer.noise_trained ? "✓ certified" : "▲ not meaningful");
     make(line, "span", answer.abstained
       ? `The votes of ${answer.arm} under noise do not tell: nothing is certified.`
       : `The smoothed ${answer.arm} says “${answer.class}” for every image within ` +
@@ -206,7 +207,7 @@
       { class: "small" });
     if (!answer.noise_trained) {
       make(box, "p", "This network was not trained on noise. Its votes say little, and it " +
-        "abstains or certifies a wrong class often: do not quote this radius. " +
+        "often abstains or certifies a wrong class: do not quote this radius. " +
         "configs/certified.py trains networks that can be certified.", { class: "missing" });
     }
   }

@@ -26,7 +26,11 @@ CLASSIFIERS = {
     "bfloat16": ({"compute_dtype": "bfloat16"}, {}),
 }
 # The test of experiments.export compares numbers of one such program, too.
-SLOW = [name for name in CLASSIFIERS if name != "universal"]
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in CLASSIFIERS
+    if name != "universal"
+]
 
 
 @functools.cache
@@ -76,10 +80,7 @@ def test_logits_and_gradients_are_those_of_the_classifier(name):
         assert error < 1e-3
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["universal", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)],
-)
+@pytest.mark.parametrize("name", ["universal", *OTHERS])
 def test_every_classifier_can_be_exported_for_every_platform(name):
     classifier, params = make(name)
     fn = models.celsius_logits_fn(classifier, params, WINDOW)

@@ -25,9 +25,7 @@ def read_pixels(path: pathlib.Path) -> np.ndarray:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(
-            f"{path.name}: this picture cannot be read: {error}."
-        ) from error
+        raise DataError(f"{path.name}: this file cannot be read: {error}.") from error
     return decode_pixels(content, path.name)
 
 

@@ -106,9 +106,11 @@ BAD = {
     "no ending": (b"30", "csv", "must end in"),
     "bomb": (bomb(5000, 5000), "a.png", "2097152 pixels, got 5000 x 5000"),
     "larger bomb": (bomb(60000, 60000), "a.png", "cannot be read.*3600000000 pixels"),
-    "wide line, many rows": (b"30 " * 3000 + b"\n30" * 3000, "a.txt", "may have 2097152"),
+    "wide and long": (b"30 " * 3000 + b"\n30" * 3000, "a.txt", "may have 2097152"),
     "colours": (
-        as_picture(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)), "a.png", "colour map",
+        as_picture(np.arange(12, dtype=np.uint8).reshape(2, 2, 3)),
+        "a.png",
+        "colour map",
     ),
     "one value": (as_text(np.full((50, 50), 30.0)), "a.csv", "must differ"),
 }  # fmt: skip
