@@ -17,7 +17,6 @@ import pathlib
 import sys
 from typing import Any
 
-import jax
 from absl import flags
 from jax import export
 
@@ -82,7 +81,7 @@ def export_arm(
         raise ConfigError(f"{error}: pip install 'wbad_jax[export]'.") from error
     print(f"Exported {arm.name}: {len(content) / 2**20:.2f} MiB. Checking it.")
     checks = None
-    if jax.default_backend() in platforms:
+    if export.default_export_platform() in platforms:
         checks = check_export(content, run, arm, params, vjp_order > 0)
     else:
         print(f"Not checked: no {' or '.join(platforms)} on this machine.")
@@ -165,19 +164,17 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    values = flags.FLAGS
+    given: Any = flags.FLAGS
     prepare_jax()
     workdir = pathlib.Path(required("workdir"))
-    run = open_run(required("config"), workdir, values["fold"].value)
-    arm, _ = run.arm(values["arm"].value)
-    output = values["output"].value or workdir / "exported" / run.fold.run_name(
-        arm.name
-    )
+    run = open_run(required("config"), workdir, given.fold)
+    arm, _ = run.arm(given.arm)
+    output = given.output or workdir / "exported" / run.fold.run_name(arm.name)
     try:
         export_arm(
             run, arm.name, pathlib.Path(output),
-            platforms=tuple(values["platforms"].value),
-            vjp_order=values["vjp_order"].value,
+            platforms=tuple(given.platforms),
+            vjp_order=given.vjp_order,
         )  # fmt: skip
     except ExportMismatchError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

@@ -68,7 +68,7 @@ def check_export(
     result = {
         "batch_sizes": list(BATCH_SIZES),
         "images": "validation images with noise; noise",
-        "platform": jax.default_backend(),
+        "platform": export.default_export_platform(),
         "logits_error": max(logits),
         "logits_tolerance": LOGITS_TOLERANCE,
         "gradient_error": max(gradients, default=None),

@@ -12,6 +12,7 @@ Research only: not a diagnostic device.
 """
 
 import pathlib
+from typing import Any
 
 from absl import flags
 
@@ -41,7 +42,7 @@ def define_flags() -> None:
 
 def main(_) -> None:
     """Entry point."""
-    values = flags.FLAGS
+    given: Any = flags.FLAGS
     prepare_jax()
     workdir = pathlib.Path(required("workdir"))
     try:
@@ -54,19 +55,19 @@ def main(_) -> None:
         from experiments.serve.limits import Limits
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error}: pip install 'wbad_jax[serve]'.") from error
-    run = open_run(required("config"), workdir, values["fold"].value)
+    run = open_run(required("config"), workdir, given.fold)
     effort = naming("serve")(
         EffortSettings,
-        attack_steps=values["attack_steps"].value,
-        num_samples=values["num_samples"].value,
+        attack_steps=given.attack_steps,
+        num_samples=given.num_samples,
     )
     limits = Limits(
-        upload_bytes=int(values["max_upload_mib"].value * 2**20),
-        requests_a_minute=values["requests_per_minute"].value,
+        upload_bytes=int(given.max_upload_mib * 2**20),
+        requests_a_minute=given.requests_per_minute,
     )
-    names = choose_arms(run, values["arm"].value, values["beside"].value)
+    names = choose_arms(run, given.arm, given.beside)
     answers = Answers(run, names, effort, lambda text: print(text, flush=True))
-    host, port = values["host"].value, values["port"].value
+    host, port = given.host, given.port
     public = host not in _LOOPBACK
     if public:
         print(

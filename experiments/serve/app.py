@@ -58,7 +58,7 @@ def make_app(answers: Answers, limits: Limits, *, public: bool = False) -> FastA
         description="Research only. Not a diagnostic device.",
     )  # fmt: skip
     _protect(app, public)
-    _add_pages(app, answers)
+    _add_pages(app, answers, limits)
     rate, work = RateLimit(limits.requests_a_minute), OneAtATime(limits)
 
     async def serve(
@@ -94,8 +94,9 @@ def _add_route(app: FastAPI, path: str, serve: Callable) -> None:
         return JSONResponse(await serve(request, name, background))
 
 
-def _add_pages(app: FastAPI, answers: Answers) -> None:
+def _add_pages(app: FastAPI, answers: Answers, limits: Limits) -> None:
     page = _render(answers)
+    more = {"ramps": RAMPS, "upload_bytes": limits.upload_bytes}
     style = "".join((f / "page.css").read_text("utf-8") for f in (_REPORT, _FOLDER))
     script = (_FOLDER / "page.js").read_text("utf-8")
 
@@ -113,7 +114,7 @@ def _add_pages(app: FastAPI, answers: Answers) -> None:
 
     @app.get("/api/run")
     async def run() -> JSONResponse:
-        return JSONResponse(answers.facts() | {"ramps": RAMPS})
+        return JSONResponse(answers.facts() | more)
 
     @app.get("/api/examples/{number}.csv")
     async def example(number: int) -> PlainTextResponse:
@@ -163,14 +164,20 @@ def _protect(app: FastAPI, public: bool) -> None:
         first = error.errors()[0]
         return _error(422, f"{first['loc'][-1]}: {first['msg']}.")
 
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        # The error itself goes to the terminal, not to whoever asked.
+        return _error(500, "The service failed; its terminal says why.")
+
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         return _error(error.status_code, str(error.detail))
 
 
 def _error(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return JSONResponse({"error": message}, status_code=status, headers=headers)
+    retry = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    content = {"error": message}
+    return JSONResponse(content, status_code=status, headers=HEADERS | retry)
 
 
 def _is_here(host: str | None) -> bool:

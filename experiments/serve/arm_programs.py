@@ -55,9 +55,9 @@ class Look(NamedTuple):
         denoised: `[n, height, width, channels]`; the images where nothing denoises.
     """
 
-    logits: np.ndarray
-    scores: np.ndarray
-    denoised: np.ndarray
+    logits: Any
+    scores: Any
+    denoised: Any
 
 
 class Sweep(NamedTuple):
@@ -139,12 +139,15 @@ class ArmPrograms:
     def certify(self, image: np.ndarray) -> Certificates:
         """The radius around an image that the smoothed arm is certified for."""
         counts = (self._effort.num_selection, self._effort.num_samples)
-        votes = []
-        for stage, count in zip((_SELECTION, _ESTIMATION), counts, strict=True):
+
+        def votes(stage: int, count: int) -> np.ndarray:
             keys = jax.random.fold_in(self._key, stage)[None]
-            given = self._watch.params["deployed"], keys, image[None], self.sigma, count
-            votes.append(np.asarray(self._votes(*given)))
-        return evaluation.certify_votes(*votes, self.sigma, self.alpha)
+            deployed = self._watch.params["deployed"]
+            found = self._votes(deployed, keys, image[None], self.sigma, count)
+            return np.asarray(found)
+
+        selection, estimation = map(votes, (_SELECTION, _ESTIMATION), counts)
+        return evaluation.certify_votes(selection, estimation, self.sigma, self.alpha)
 
     def compiled(self) -> dict[str, int]:
         """How many programs each function has: it does not grow with requests."""

@@ -59,17 +59,25 @@
     } catch (error) {
       if (mine !== asked) return;
       byId("status").textContent = "";
-      byId("problem").textContent =
-        error instanceof TypeError ? "The service does not answer. Is it running?" : error.message;
-      byId("problem").hidden = false;
-      byId("problem").scrollIntoView({ block: "nearest" });
+      complain(error instanceof TypeError
+        ? "The service does not answer. Is it running?" : error.message);
     } finally {
       if (button) button.disabled = false;
     }
   }
 
+  function complain(text) {
+    byId("problem").textContent = text;
+    byId("problem").hidden = false;
+    byId("problem").scrollIntoView({ block: "nearest" });
+  }
+
   function choose(given) {
     if (!given) return;
+    if (given.size > facts.upload_bytes) {
+      complain(`${given.name}: a file may have ${facts.upload_bytes / 2 ** 20} MiB.`);
+      return;
+    }
     file = given;
     asked += 1;
     examined = swept = null;

@@ -142,6 +142,21 @@ def test_sizes_and_rates_are_bounded(answers, patient):
         assert service.get("/").status_code == 200
 
 
+def test_a_fault_of_the_service_tells_nothing_of_it(answers, patient, monkeypatch):
+    def fail(thermogram):
+        raise RuntimeError("secret/path")
+
+    monkeypatch.setattr(answers, "examine", fail)
+    app = make_app(answers, Limits())
+    made = TestClient(
+        app, base_url="http://localhost", raise_server_exceptions=False
+    )  # fmt: skip
+    answer = post(made, "examine", patient[0])
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 def test_other_sites_and_names_are_refused(service, patient):
     for headers, status in (
         ({"origin": "http://evil.example"}, 403),
@@ -154,7 +169,6 @@ def test_other_sites_and_names_are_refused(service, patient):
     ):
         answer = service.get("/api/run", headers=headers)
         assert answer.status_code == status, headers
-        assert HEADERS.items() <= dict(answer.headers).items() | HEADERS.items()
         for name, value in HEADERS.items():
             assert answer.headers[name] == value
 

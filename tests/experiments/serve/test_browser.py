@@ -127,7 +127,10 @@ def test_from_upload_to_result(width, browser, address, answers, tmp_path):
         "return document.querySelectorAll('#chart polyline').length"
     ) == 3  # fmt: skip
     Select(browser.find_element(By.ID, "quantity")).select_by_value("probability")
-    assert "softmax" in text(browser, "chart-caption")
+    wait(
+        browser,
+        "document.getElementById('chart-caption').textContent.includes('softmax')",
+    )
     assert browser.execute_script(
         "return [...document.querySelectorAll('canvas')].every((c) => c.width > 0)"
     )
@@ -144,7 +147,7 @@ def test_a_bad_file_is_told_and_the_next_one_works(browser, address, answers, tm
     path.write_text("Dear doctor")
     send(browser, path)
     wait(browser, "!document.getElementById('problem').hidden")
-    assert "'Dear doctor' is not a number" in text(browser, "problem")
+    assert "row 1, column 1: 'Dear' is not a number" in text(browser, "problem")
     browser.find_element(By.CSS_SELECTOR, "#examples button").send_keys(Keys.ENTER)
     wait(browser, "!document.getElementById('result').hidden")
     assert not browser.find_element(By.ID, "problem").is_displayed()
