@@ -83,7 +83,7 @@ def main(_) -> None:
             timeout_keep_alive=5,
             server_header=False,
             access_log=False,
-        )  # fmt: skip
+        )
     )
     listening = server.config.bind_socket()
     address, port = listening.getsockname()[:2]

@@ -418,9 +418,8 @@
       during("Counting votes under noise …", byId("certify"), "api/certify", showCertificate));
     byId("start").addEventListener("click", () =>
       during("Attacking at every epsilon …", byId("start"), "api/attack", showAttack));
-    for (const id of ["epsilon", "times", "quantity"]) {
-      byId(id).addEventListener("input", slide);
-    }
+    byId("epsilon").addEventListener("input", slide);
+    for (const id of ["times", "quantity"]) byId(id).addEventListener("change", slide);
     window.addEventListener("resize", () => swept && draw(Number(byId("epsilon").value)));
     facts.examples.forEach((name, i) => {
       const button = make(byId("examples"), "button", name, { type: "button" });
