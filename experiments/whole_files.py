@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 
 
+def write_bytes(content: bytes, path: pathlib.Path) -> None:
+    """Write bytes; the folder is made."""
+    temporary = _beside(path)
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
 def write_text(text: str, path: pathlib.Path) -> None:
     """Write text as UTF-8; the folder is made."""
-    temporary = _beside(path)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_bytes(text.encode("utf-8"), path)
 
 
 def write_json(value: Any, path: pathlib.Path) -> None:

@@ -1,27 +1,43 @@
 """Pictures in files: PNG, TIFF and JPEG by Pillow, temperatures as text."""
 
+import io
 import pathlib
 
 import numpy as np
 from PIL import Image
 
 from wbad_jax.data.errors import DataError
-from wbad_jax.data.matrices import read_matrix
+from wbad_jax.data.matrices import MOST_PIXELS, parse_matrix
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 TEXT_SUFFIXES = (".txt", ".csv")
 SUFFIXES = (*IMAGE_SUFFIXES, *TEXT_SUFFIXES)
-# A thermal camera has a megapixel at most; a larger file is a mistake or an attack.
-_MOST_PIXELS = 2**26
 _FORMATS = ("PNG", "TIFF", "JPEG")
 _GREY_16 = ("I;16", "I;16B", "I;16L", "I")
 
 
 def read_pixels(path: pathlib.Path) -> np.ndarray:
-    """Reads a picture as it is.
+    """Reads a picture as it is, see `decode_pixels`.
 
     Args:
         path: With one of `SUFFIXES`.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path.name}: this file cannot be read: {error}.") from error
+    return decode_pixels(content, path.name)
+
+
+def decode_pixels(
+    content: bytes, name: str, *, most_pixels: int = MOST_PIXELS
+) -> np.ndarray:
+    """Decodes a picture as it is.
+
+    Args:
+        content: Of the file.
+        name: Of the file, with one of `SUFFIXES`.
+        most_pixels: It may have; told before they are decoded.
 
     Returns:
         `[height, width]` or `[height, width, 3]`: uint8 or uint16 levels, or float32
@@ -31,28 +47,26 @@ def read_pixels(path: pathlib.Path) -> np.ndarray:
         DataError: If the file is damaged, empty, too large, transparent, or holds more
             than one picture.
     """
-    if path.suffix.lower() in TEXT_SUFFIXES:
-        return read_matrix(path)
+    if pathlib.PurePath(name).suffix.lower() in TEXT_SUFFIXES:
+        return parse_matrix(content, name, most_pixels=most_pixels)
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            _check(image, path.name)
-            return _to_array(image, path.name)
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check(image, name, most_pixels)
+            return _to_array(image, name)
     except DataError:
         raise
     # Pillow fails in a dozen ways on damaged files, SyntaxError among them.
     except Exception as error:
-        raise DataError(
-            f"{path.name}: this picture cannot be read: {error}."
-        ) from error
+        raise DataError(f"{name}: this picture cannot be read: {error}.") from error
 
 
-def _check(image: Image.Image, name: str) -> None:
+def _check(image: Image.Image, name: str, most_pixels: int) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise DataError(f"{name}: a file must hold one picture, got {frames}.")
-    if image.width * image.height > _MOST_PIXELS:
+    if image.width * image.height > most_pixels:
         raise DataError(
-            f"{name}: a picture may have {_MOST_PIXELS} pixels, got {image.width} x "
+            f"{name}: a picture may have {most_pixels} pixels, got {image.width} x "
             f"{image.height}."
         )
 

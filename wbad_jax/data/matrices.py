@@ -13,6 +13,8 @@ from wbad_jax.data.errors import DataError
 # Beyond the range of any room and any skin.
 PLAUSIBLE_CELSIUS = (5.0, 45.0)
 _DIAGNOSES = {"healthy": 0, "sick": 1}
+# A thermal camera has a megapixel at most; a larger file is a mistake or an attack.
+MOST_PIXELS = 2**26
 _MOST_NAMED = 10
 
 
@@ -172,27 +174,45 @@ def check_same_patients(
 
 
 def read_matrix(path: pathlib.Path, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads one matrix of text, in either dialect of the DMR-IR archive or CSV.
+    """Reads one matrix of text, see `parse_matrix`.
+
+    Args:
+        path: The file.
+        shape: Rows and columns that it must have; None for any.
+    """
+    return parse_matrix(path.read_bytes(), path.name, shape)
+
+
+def parse_matrix(
+    content: bytes,
+    name: str,
+    shape: tuple[int, int] | None = None,
+    *,
+    most_pixels: int = MOST_PIXELS,
+) -> np.ndarray:
+    """Reads a matrix of text, in either dialect of the DMR-IR archive or CSV.
 
     Values are separated by spaces (two decimals, before 2018), by semicolons (five
     decimals, since) or by commas; a separator at the end of a line is allowed.
 
     Args:
-        path: The file.
+        content: Of the file.
+        name: Of the file, for the error.
         shape: Rows and columns that it must have; None for any.
+        most_pixels: It may have.
 
     Returns:
         Degrees Celsius, `[rows, columns]` float32.
 
     Raises:
-        DataError: If a value is missing, not a number, not finite or implausible, or
-            the shape is another.
+        DataError: If a value is missing, not a number, not finite or implausible, the
+            shape is another, or there are too many values.
     """
     try:
-        text = path.read_text(encoding="ascii")
+        text = content.decode("ascii")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path.name}: a matrix must be plain text, got byte "
+            f"{name}: a matrix must be plain text, got byte "
             f"0x{error.object[error.start]:02x} at position {error.start}."
         ) from error
     lines = text.rstrip().splitlines() or [""]
@@ -201,18 +221,20 @@ def read_matrix(path: pathlib.Path, shape: tuple[int, int] | None = None) -> np.
     found = len(lines) if lines[0] else 0
     if found != rows or not found:
         hint = " The file may be truncated." if found < rows else ""
+        raise DataError(f"{name}: a matrix must have {rows} rows, got {found}.{hint}")
+    if rows * columns > most_pixels:
         raise DataError(
-            f"{path.name}: a matrix must have {rows} rows, got {found}.{hint}"
+            f"{name}: a matrix may have {most_pixels} values, got {rows} x {columns}."
         )
     celsius = np.empty((rows, columns), np.float32)
     for number, line in enumerate(lines):
-        celsius[number] = _read_row(path.name, number + 1, line, separator, columns)
+        celsius[number] = _read_row(name, number + 1, line, separator, columns)
     low, high = PLAUSIBLE_CELSIUS
     wrong = np.argwhere(~((celsius >= low) & (celsius <= high)))
     if wrong.size:
         row, column = wrong[0]
         raise DataError(
-            f"{path.name}, row {row + 1}, column {column + 1}: a temperature must be "
+            f"{name}, row {row + 1}, column {column + 1}: a temperature must be "
             f"in {low:g} .. {high:g} degrees Celsius, got {celsius[row, column]:g}."
         )
     return celsius

@@ -9,6 +9,7 @@ from wbad_jax.models.defended import (
     check_level,
 )
 from wbad_jax.models.downsampling import DOWNSAMPLINGS
+from wbad_jax.models.exporting import PLATFORMS, celsius_logits_fn, export_logits
 from wbad_jax.models.features import feature_images, num_features
 from wbad_jax.models.lesion_map import LesionMapNetwork
 from wbad_jax.models.precision import COMPUTE_DTYPES
@@ -22,9 +23,12 @@ __all__ = [
     "LesionMapNetwork",
     "MODELS",
     "ModelSettings",
+    "PLATFORMS",
     "ResNet",
     "ResidualCNN",
+    "celsius_logits_fn",
     "check_level",
+    "export_logits",
     "feature_images",
     "num_features",
     "num_parameters",

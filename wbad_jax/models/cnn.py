@@ -175,7 +175,7 @@ def maximum_pooling(maps):
     The gradient of `jnp.max` looks for elements equal to the maximum. XLA may compute
     the maps a second time for that, rounded differently: none is found, and it is NaN.
     """
-    flat = maps.reshape(len(maps), -1, maps.shape[-1])
+    flat = maps.reshape(maps.shape[0], -1, maps.shape[-1])
     # In a stage, so that the maximum is looked for in the same numbers.
     find = stages.default_stage()
     position = find(_first_largest, jax.lax.stop_gradient(flat))

@@ -178,6 +178,6 @@ class GroupNorm(nnx.Module):
         return normalised.astype(maps.dtype)
 
     def _over_groups(self, statistics: Float[Array, "batch channels"]):
-        grouped = statistics.reshape(len(statistics), -1, self.group_size)
+        grouped = statistics.reshape(statistics.shape[0], -1, self.group_size)
         mean = jnp.mean(grouped, axis=-1, keepdims=True)
         return jnp.broadcast_to(mean, grouped.shape).reshape(statistics.shape)

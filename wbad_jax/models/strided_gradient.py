@@ -49,7 +49,7 @@ def strided_input_gradient(
         cotangent, _phase_kernel(kernel, tables), (1, 1), windows,
         dimension_numbers=_DIMENSIONS,
     )  # fmt: skip
-    batch, inputs = len(cotangent), kernel.shape[2]
+    batch, inputs = cotangent.shape[0], kernel.shape[2]
     phases = phases.reshape(batch, *coarse, stride, stride, inputs)
     fine = phases.transpose(0, 1, 3, 2, 4, 5)
     fine = fine.reshape(batch, coarse[0] * stride, coarse[1] * stride, inputs)

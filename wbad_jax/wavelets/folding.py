@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import export
 from jax.experimental.layout import Layout, with_layout_constraint
 
 
@@ -46,8 +47,10 @@ def fold_rows(x: jax.Array, axis: int) -> jax.Array:
 def unfold(x: jax.Array, shape: tuple[int, ...], platform: str | None) -> jax.Array:
     """Gives a folded array its `shape` back."""
     x = x.reshape(shape)
-    # JAX 0.10 gathers sharded arrays on one device to constrain their layout.
-    if platform != "cpu" or shape[-1] > 1 or jax.device_count() > 1:
+    # JAX 0.10 gathers sharded arrays on one device to constrain their layout. A size
+    # without a number is that of a program to export, which takes no constraint.
+    constrained = platform == "cpu" and shape[-1] == 1 and jax.device_count() == 1
+    if not constrained or any(map(export.is_symbolic_dim, shape)):
         return x
     # Else XLA:CPU takes the last axis for the slowest one and rearranges a whole array.
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))

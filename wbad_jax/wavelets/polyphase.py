@@ -184,7 +184,7 @@ def _synthesize(
 ) -> jax.Array:
     """Both phases side by side, `[lead, length, run]`."""
     x = weighted_sum(*_shifted(low, high, one, starts, count, run=1), axis=2)
-    return x.reshape(len(low), 2 * count, *low.shape[2:])[:, :length]
+    return x.reshape(low.shape[0], 2 * count, *low.shape[2:])[:, :length]
 
 
 def _phases(
@@ -192,7 +192,7 @@ def _phases(
 ) -> jax.Array:
     """Even and odd samples, `[lead, 2, count * run]`."""
     run = _run_of(low)
-    low, high = low.reshape(len(low), -1), high.reshape(len(high), -1)
+    low, high = (band.reshape(band.shape[0], -1) for band in (low, high))
     return weighted_sum(*_shifted(low, high, one, starts, count, run), axis=1)
 
 

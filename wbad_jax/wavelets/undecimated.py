@@ -123,7 +123,7 @@ def _extended(
     rows = fold_rows(x, one.axis)
     run = math.prod(rows.shape[2:])
     rows = boundary.extend(stage, rows, ahead, behind, "periodic")
-    return rows.reshape(len(rows), -1), run
+    return rows.reshape(rows.shape[0], -1), run
 
 
 def _correlate(rows: jax.Array, one: _Pass, run: int) -> jax.Array:
