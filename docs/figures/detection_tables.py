@@ -20,14 +20,26 @@ def tables() -> dict[str, str]:
     results = read_results("detection")
     return {
         "detectors": detectors_table(results),
-        "verdicts": "\n".join(f"- {line}" for line in verdicts(results["rows"])) + "\n",
+        "verdicts": verdicts_of(results),
     }
+
+
+def verdicts_of(results: Mapping[str, Any]) -> str:
+    """How many detectors hold, by arm, and in words those that do."""
+    lines = []
+    for arm in dict.fromkeys(row["arm"] for row in results["detectors"]):
+        rows = [row for row in results["detectors"] if row["arm"] == arm]
+        told = verdicts(rows)
+        holding = [line for line in told if " holds " in line]
+        lines.append(f"- {arm}: {len(holding)} of {len(told)} detectors hold.")
+        lines += [f"    - {line}" for line in holding]
+    return "\n".join(lines) + "\n"
 
 
 def detectors_table(results: Mapping[str, Any]) -> str:
     """One line a detector: against who does not know it, and against who does."""
     pairs: dict[tuple[str, str], dict[bool, Any]] = {}
-    for row in results["rows"]:
+    for row in results["detectors"]:
         pairs.setdefault((row["arm"], row["score"]), {})[row["aware"]] = row
     cells = [
         [
