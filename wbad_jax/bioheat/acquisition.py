@@ -9,7 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import special
+import scipy
 
 from wbad_jax.bioheat.camera import Camera
 
@@ -87,5 +87,5 @@ def draw_acquisition(
 
 def _truncated_normal(rng: np.random.Generator, mean: float, spread: float) -> float:
     """A normal number inside `_ROOM_LIMITS`, from a single uniform one."""
-    low, high = (special.ndtr((limit - mean) / spread) for limit in _ROOM_LIMITS)
-    return mean + spread * float(special.ndtri(rng.uniform(low, high)))
+    low, high = (scipy.special.ndtr((limit - mean) / spread) for limit in _ROOM_LIMITS)
+    return mean + spread * float(scipy.special.ndtri(rng.uniform(low, high)))

@@ -10,7 +10,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 _LEVELS = 65535  # of uint16; one level of a 16 degree window is 0.00024 degrees
 # Standard deviation of the slope of skin lines in each direction, about 17 degrees. Not
@@ -245,7 +245,7 @@ def blur(celsius: np.ndarray, mask: np.ndarray, camera: Camera) -> np.ndarray:
         The blurred scene, same shape.
     """
     smooth = functools.partial(
-        ndimage.gaussian_filter,
+        scipy.ndimage.gaussian_filter,
         sigma=camera.psf_sigma_pixels,
         mode="nearest",
         axes=(-2, -1),

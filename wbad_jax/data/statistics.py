@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from wbad_jax.data.errors import DataError
 
@@ -146,7 +146,7 @@ def _checked_body(celsius: np.ndarray, mask: np.ndarray, pixel: float) -> np.nda
 
 def _interior(mask: np.ndarray, pixel: float) -> np.ndarray:
     """Pixels farther than the margin from outline and frame."""
-    distance = pixel * np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))
+    distance = pixel * np.asarray(scipy.ndimage.distance_transform_edt(np.pad(mask, 1)))
     if distance.max() <= _MARGIN_MM:
         raise DataError(
             f"mask must reach more than {_MARGIN_MM:g} mm inside its outline, got "
@@ -170,14 +170,14 @@ def _detail(celsius: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """What a Gaussian of so many pixels removes; meaningful inside the mask."""
     if sigma < _LEAST_SIGMA_PIXELS:
         return np.full(mask.shape, math.nan)
-    weight = ndimage.gaussian_filter(mask.astype(float), sigma, mode="constant")
-    total = ndimage.gaussian_filter(celsius, sigma, mode="constant")
+    weight = scipy.ndimage.gaussian_filter(mask.astype(float), sigma, mode="constant")
+    total = scipy.ndimage.gaussian_filter(celsius, sigma, mode="constant")
     return celsius - total / np.where(mask, weight, 1.0)
 
 
 def _largest_square(mask: np.ndarray) -> tuple[slice, slice]:
     """Largest square of odd side within the mask, the nearest to its centroid."""
-    distance = ndimage.distance_transform_cdt(np.pad(mask, 1), "chessboard")
+    distance = scipy.ndimage.distance_transform_cdt(np.pad(mask, 1), "chessboard")
     reach = np.asarray(distance) - 1  # of a square beyond its centre
     centres = np.argwhere(reach == reach.max()) - 1
     offsets = centres - np.argwhere(mask).mean(0)

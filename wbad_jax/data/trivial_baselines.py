@@ -8,7 +8,6 @@ of 0.97, since healthy and sick women were imaged in different years.
 from collections.abc import Callable
 
 import numpy as np
-from sklearn import linear_model, pipeline, preprocessing
 
 from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.errors import DataError
@@ -63,6 +62,8 @@ def baseline_scores(
             f"{labels.sum()} of {len(labels)} with one."
         )
     values = BASELINE_FEATURES[feature](dataset).astype(np.float64)[:, None]
+    from sklearn import linear_model, pipeline, preprocessing  # here: slow to import
+
     model = pipeline.make_pipeline(
         preprocessing.StandardScaler(), linear_model.LogisticRegression()
     )

@@ -22,10 +22,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import sparse, stats
-from scipy.sparse import csgraph
-from scipy.spatial import distance
 
 NORMS = ("linf", "l2", "l1")
 # Images are float32: a conflict is counted only if it is safe from rounding.
@@ -120,7 +118,9 @@ def maximum_matching(graph: Bool[np.ndarray, "healthy tumour"]) -> int:
     Returns:
         The largest number of conflicting pairs that share no image.
     """
-    matched = csgraph.maximum_bipartite_matching(sparse.csr_array(graph))
+    matched = scipy.sparse.csgraph.maximum_bipartite_matching(
+        scipy.sparse.csr_array(graph)
+    )
     return int((matched >= 0).sum())
 
 
@@ -146,7 +146,7 @@ def one_member_bound(conflicts: Bool[np.ndarray, " n"], level: float = 0.95) -> 
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}.")
     count, n = int(np.sum(conflicts)), len(conflicts)
-    hits = int(stats.binom.ppf(level, count, 0.5)) if count else 0
+    hits = int(scipy.stats.binom.ppf(level, count, 0.5)) if count else 0
     return 1 - (count - hits) / n
 
 
@@ -165,7 +165,7 @@ def _conflict(difference, first, second, epsilon: float, norm: str) -> bool:
 
 
 def _distances(healthy, tumour, norm: str) -> np.ndarray:
-    return distance.cdist(healthy, tumour, _METRICS[norm])
+    return scipy.spatial.distance.cdist(healthy, tumour, _METRICS[norm])
 
 
 def _conflict_graph(healthy, tumour, masks, epsilon: float, norm: str) -> np.ndarray:

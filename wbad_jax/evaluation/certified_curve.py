@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from wbad_jax.evaluation.ceiling import pair_bound
 from wbad_jax.evaluation.smoothing import Certificates
@@ -77,7 +77,7 @@ def wilson_bounds(
     Reference:
         Wilson (1927), Probable inference, JASA 22(158).
     """
-    z = stats.norm.ppf((1 + level) / 2)
+    z = scipy.stats.norm.ppf((1 + level) / 2)
     middle = share + z**2 / (2 * trials)
     half = z * np.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z**2 / trials

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from wbad_jax.evaluation.intervals import (
     bootstrap_interval,
@@ -39,7 +39,7 @@ def mcnemar(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> fl
     discordant = only_first + only_second
     if not discordant:
         return 1.0
-    return float(stats.binomtest(only_first, discordant).pvalue)
+    return float(scipy.stats.binomtest(only_first, discordant).pvalue)
 
 
 def sign_flip(sums: Float[np.ndarray, " patients"]) -> float:

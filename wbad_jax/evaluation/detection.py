@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from sklearn.metrics import roc_curve
 
 from wbad_jax.evaluation.metrics import margins
 from wbad_jax.types import Logits, PerExample
@@ -147,6 +146,8 @@ def measure_detection(
     Raises:
         ValueError: If the lengths differ, nothing is there, or a number is not finite.
     """
+    from sklearn import metrics  # here: slow to import
+
     _check(clean, attacked, patient_ids)
     fooled = attacked.wrong & ~clean.wrong
     caught = attacked.excess > 0
@@ -156,7 +157,7 @@ def measure_detection(
         auc, low, high = _area(clean.excess, attacked.excess, fooled, patient_ids, seed)
         truth = np.repeat([0, 1], [len(fooled), fooled.sum()])
         scores = np.concatenate([clean.excess, attacked.excess[fooled]])
-        false, true, _ = roc_curve(truth, scores)
+        false, true, _ = metrics.roc_curve(truth, scores)
         found = float(caught[fooled].mean())
     return Detection(
         n=len(fooled),

@@ -8,12 +8,11 @@ their images. Draws are the same in every call: equal data give equal intervals.
 import functools
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int, Shaped
-from scipy import special, stats
 
 _DRAWS = 2000
 _LEVELS = (0.025, 0.975)
-_Z = float(stats.norm.ppf(_LEVELS[1]))
 
 
 @functools.lru_cache(maxsize=10_000)  # SciPy takes a millisecond, rows repeat
@@ -28,7 +27,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
     Reference:
         Wilson (1927), Probable inference, JASA 22(158).
     """
-    result = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    result = scipy.stats.binomtest(successes, n).proportion_ci(level, method="wilson")
     return float(result.low), float(result.high)
 
 
@@ -142,9 +141,10 @@ def auc_with_interval(
         variance += among / (among - 1) * np.sum(sums**2)
         deviations.append(sums)
     variance += 2 * number / (number - 1) * np.sum(deviations[0] * deviations[1])
-    half = _Z * np.sqrt(max(variance, 0.0)) / (area * (1 - area))
-    centre = special.logit(area)
-    low, high = special.expit([centre - half, centre + half])
+    z = float(scipy.stats.norm.ppf(_LEVELS[1]))
+    half = z * np.sqrt(max(variance, 0.0)) / (area * (1 - area))
+    centre = scipy.special.logit(area)
+    low, high = scipy.special.expit([centre - half, centre + half])
     return area, float(low), float(high)
 
 
@@ -153,9 +153,12 @@ def _placements(scores, positive) -> tuple[np.ndarray, np.ndarray]:
 
     Ties count half.
     """
-    ranks = stats.rankdata(scores)
+    ranks = scipy.stats.rankdata(scores)
     count = int(positive.sum())
-    within = stats.rankdata(scores[positive]), stats.rankdata(scores[~positive])
+    within = (
+        scipy.stats.rankdata(scores[positive]),
+        scipy.stats.rankdata(scores[~positive]),
+    )
     above = (ranks[positive] - within[0]) / (len(scores) - count)
     below = 1 - (ranks[~positive] - within[1]) / count
     return above, below

@@ -33,8 +33,8 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from wbad_jax.evaluation.quadratic_program import (
     dual_norm,
@@ -69,12 +69,12 @@ class InformedObserver:
     @property
     def ceiling(self) -> np.ndarray:
         """Ceiling on robust accuracy, `[n]`."""
-        return stats.norm.cdf(self.upper)
+        return scipy.stats.norm.cdf(self.upper)
 
     @property
     def reached(self) -> np.ndarray:
         """Robust accuracy of the linear test with `weights`, `[n]`."""
-        return stats.norm.cdf(self.lower)
+        return scipy.stats.norm.cdf(self.lower)
 
     @property
     def gap(self) -> np.ndarray:
@@ -207,8 +207,8 @@ def mean_with_interval(
     """
     if len(values) < 2:
         raise ValueError(f"values needs at least 2 patients, got {len(values)}.")
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    mean, error = float(np.mean(values)), float(scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
     return mean, mean - half, mean + half
 
 

@@ -16,8 +16,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import fft
 
 from wbad_jax.evaluation.intervals import wilson_interval
 
@@ -149,12 +149,12 @@ def responses(
         template: Around pixel (0, 0), opposite edges joined.
         mirror: Images are looked at minus this times their mirror images.
     """
-    modes = np.conj(np.asarray(fft.rfft2(np.asarray(template, np.float32))))
+    modes = np.conj(np.asarray(scipy.fft.rfft2(np.asarray(template, np.float32))))
     parts = []
     for start in range(0, len(images), _CHUNK):
         part = np.asarray(images[start : start + _CHUNK], np.float32)
         part = part - np.float32(mirror) * part[..., ::-1] if mirror else part
-        parts.append(fft.irfft2(fft.rfft2(part) * modes, s=template.shape))
+        parts.append(scipy.fft.irfft2(scipy.fft.rfft2(part) * modes, s=template.shape))
     return np.concatenate(parts)
 
 

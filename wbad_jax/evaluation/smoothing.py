@@ -24,8 +24,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Bool, Float, Int
-from scipy import stats
 
 from wbad_jax.types import Images, Key, LogitsFn
 
@@ -148,7 +148,7 @@ def certify_votes(
     wins = votes[np.arange(len(votes)), predicted]
     bound = lower_bound(wins, totals, alpha)
     abstained = bound <= 0.5
-    radius = sigma * stats.norm.ppf(np.where(abstained, 0.5, bound))
+    radius = sigma * scipy.stats.norm.ppf(np.where(abstained, 0.5, bound))
     return Certificates(
         predicted=predicted, abstained=abstained, radius=radius, votes=votes,
         sigma=float(sigma), alpha=float(alpha),
@@ -169,7 +169,7 @@ def decide_votes(votes: Int[np.ndarray, "n classes"], alpha: float) -> Decision:
     check_noise(1.0, alpha)
     ordered = np.sort(votes, axis=1)
     first, second = ordered[:, -1], ordered[:, -2]
-    tail = stats.binom.sf(first - 1, first + second, 0.5)
+    tail = scipy.stats.binom.sf(first - 1, first + second, 0.5)
     return Decision(np.argmax(votes, axis=1), np.minimum(1.0, 2 * tail) > alpha)
 
 
@@ -177,7 +177,7 @@ def lower_bound(
     wins: Int[np.ndarray, " n"], totals: Int[np.ndarray, " n"], alpha: float
 ) -> Float[np.ndarray, " n"]:
     """One-sided Clopper-Pearson bound of a probability, at level 1 - alpha."""
-    bound = stats.beta.ppf(alpha, np.maximum(wins, 1), totals - wins + 1)
+    bound = scipy.stats.beta.ppf(alpha, np.maximum(wins, 1), totals - wins + 1)
     return np.where(wins > 0, bound, 0.0)
 
 

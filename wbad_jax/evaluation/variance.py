@@ -17,8 +17,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
 
 from wbad_jax.evaluation.intervals import sums_by_patient
 
@@ -92,7 +92,10 @@ def crossed_variance(
     square_seed = patients * np.var(of_seed, ddof=1)
     patient = max(square_patient - square_rest, 0.0) / seeds
     # square_seed estimates n s^2 + r^2: both that seeds and that the rest add.
-    t, z = stats.t.ppf((1 + level) / 2, seeds - 1), stats.norm.ppf((1 + level) / 2)
+    t, z = (
+        scipy.stats.t.ppf((1 + level) / 2, seeds - 1),
+        scipy.stats.norm.ppf((1 + level) / 2),
+    )
     seed_part = square_seed / (seeds * patients)
     half = float(np.sqrt(t**2 * seed_part + z**2 * patient / patients))
     return CrossedVariance(
@@ -138,7 +141,7 @@ def cohort_variance(
         ]
     )
     spread = means.var(ddof=1)
-    half = stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(spread / count)
+    half = scipy.stats.t.ppf((1 + level) / 2, count - 1) * np.sqrt(spread / count)
     return CohortVariance(
         mean=float(means.mean()),
         low=float(means.mean() - half),

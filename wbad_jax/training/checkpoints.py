@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 
 from wbad_jax import devices, processes
 
@@ -26,11 +25,17 @@ class Checkpoints:
     """
 
     def __init__(self, directory: pathlib.Path | str, max_to_keep: int = 2):
+        import orbax.checkpoint as ocp  # here: slow to import
+
         self.directory = pathlib.Path(directory).absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=max_to_keep, cleanup_tmp_directories=True
         )
-        self._manager = _Manager(self.directory, options=options)
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        # Not to ask JAX whether a signal came, at steps of its own: whoever asks must
+        # count on without a gap, or processes miss the step to stop at. The training
+        # loop does, over all runs of a process.
+        self._manager.reached_preemption = lambda step: False
 
     def __enter__(self):
         return self
@@ -44,6 +49,8 @@ class Checkpoints:
 
     def save(self, step: int, state: Any) -> None:
         """Save `state` as `step`, unless that step is there already."""
+        import orbax.checkpoint as ocp
+
         if step != self.latest_step():
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
@@ -97,6 +104,8 @@ class Checkpoints:
 
     def _read(self, step: int, like: Any) -> Any:
         """A step in this process alone: one that fails must not keep others waiting."""
+        import orbax.checkpoint as ocp
+
         own = jax.process_index()
         options = ocp.CheckpointManagerOptions(
             create=False,
@@ -135,18 +144,6 @@ class Checkpoints:
         for step in steps:
             place = self.directory / str(step)
             place.rename(self.directory / f"damaged-{step}")
-
-
-class _Manager(ocp.CheckpointManager):
-    """Does not ask JAX whether a signal came, at steps of its own.
-
-    Whoever asks must count on without a gap, or processes miss the step to stop at; the
-    training loop does, over all runs of a process.
-    """
-
-    def reached_preemption(self, step: int) -> bool:
-        """Never: saving is for the training loop to decide."""
-        return False
 
 
 def _put_like(restored: jax.Array, like: Any) -> jax.Array:

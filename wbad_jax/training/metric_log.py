@@ -4,8 +4,6 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from tensorboardX import SummaryWriter
-
 from wbad_jax import processes
 
 
@@ -32,6 +30,8 @@ class MetricLog:
         self._path = workdir / "metrics.jsonl"
         self._drop_from(first_step)
         self._file = self._path.open("a", encoding="utf-8")
+        from tensorboardX import SummaryWriter  # here: imports PyTorch if it is there
+
         self._events = SummaryWriter(
             str(workdir / "tensorboard" / run), purge_step=first_step
         )
