@@ -15,6 +15,7 @@ from experiments.cohort import default_data_dir
 from experiments.config_errors import ConfigError
 from experiments.distributed import connect, end_at_once
 from wbad_jax import devices
+from wbad_jax.damaged_files import DamagedFileError
 from wbad_jax.data import DataError
 from wbad_jax.processes import FirstProcessError
 from wbad_jax.training import NonFiniteLossError, StopRequestedError
@@ -104,7 +105,7 @@ def _check_loaded() -> None:
 def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     try:
         main(argv)
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DamagedFileError, DataError) as error:
         _fail(str(error), WRONG_USE)
     except (NonFiniteLossError, FirstProcessError) as error:
         _fail(str(error), FAILED)

@@ -35,6 +35,9 @@ def read_pixels(path: pathlib.Path) -> np.ndarray:
         return read_matrix(path)
     try:
         with Image.open(path, formats=_FORMATS) as image:
+            if image.format == "PNG":
+                image.verify()  # the checksums, which reading pixels does not look at
+        with Image.open(path, formats=_FORMATS) as image:
             _check(image, path.name)
             return _to_array(image, path.name)
     except DataError:

@@ -195,9 +195,12 @@ def _to_date(text: str) -> datetime.date | None:
 
 def _to_number(column: str, text: str) -> float:
     try:
-        return float(text) if text else math.nan
+        number = float(text.replace("_", "x")) if text else math.nan
     except ValueError:
         raise DataError(f"{column} must be a number, got {text!r}.") from None
+    if math.isinf(number):
+        raise DataError(f"{column} must be finite, got {text!r}.")
+    return number
 
 
 def _safe_name(root: pathlib.Path, path: pathlib.Path) -> str:

@@ -1,7 +1,8 @@
 """Prepares a data set once, then reads it into memory."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -52,7 +53,8 @@ def load(
     if builder_name.startswith(PREFIX):
         return load_by_name(builder_name, manual_dir, settings or {})
     builder = prepare(builder_name, data_dir, manual_dir, settings=settings)
-    return read_examples(builder, twins=twins)
+    with _damage_told(pathlib.Path(builder.data_dir)):
+        return read_examples(builder, twins=twins)
 
 
 def prepare(
@@ -93,9 +95,10 @@ def prepare(
     if builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
         folder = _check_manual_dir(builder_class, manual_dir)
         root = root / f"from-{_folder_state(folder)}"
-    builder = builder_class(
-        data_dir=str(root), config=config, file_format="array_record"
-    )
+    with _damage_told(root):
+        builder = builder_class(
+            data_dir=str(root), config=config, file_format="array_record"
+        )
     if not pathlib.Path(builder.data_dir).is_dir():
         name = f"{builder.name}/{config.name}"
         print(f"Preparing {name} {builder.version} in {builder.data_dir}", flush=True)
@@ -108,6 +111,20 @@ def prepare(
     if isinstance(builder, SimulatedThermograms):
         builder.simulation.remove()
     return builder
+
+
+@contextlib.contextmanager
+def _damage_told(folder: pathlib.Path) -> Iterator[None]:
+    """Names the folder of prepared data where reading them fails."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # TFDS fails in a dozen ways on damaged files
+        raise DataError(
+            f"{folder}: the prepared data cannot be read: {type(error).__name__}: "
+            f"{error}. If they are damaged, delete this folder to prepare them again."
+        ) from error
 
 
 def find_builder(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wbad_jax.damaged_files import DamagedFileError
 from wbad_jax.evaluation.metrics import margins
 
 
@@ -238,13 +239,27 @@ def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
     """Write outcomes in long form, atomically."""
     tables = [_to_table(outcome) for outcome in outcomes]
     temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.concat_tables(tables), temporary)
+    # Checksums: a changed bit must not pass for another logit.
+    pq.write_table(pa.concat_tables(tables), temporary, write_page_checksum=True)
     temporary.replace(path)
 
 
 def read_parquet(path: pathlib.Path) -> list[Outcome]:
-    """Read what `write_parquet` wrote, order of examples kept."""
-    table = pq.read_table(path)
+    """Read what `write_parquet` wrote, order of examples kept.
+
+    Raises:
+        DamagedFileError: If it is not as it was written; the message names it.
+    """
+    try:
+        return _read_parquet(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Arrow fails in a dozen ways on damaged files
+        raise DamagedFileError(f"{path} is damaged: {error}") from error
+
+
+def _read_parquet(path: pathlib.Path) -> list[Outcome]:
+    table = pq.read_table(path, page_checksum_verification=True)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     # Which older files lack.
     for name, value in (("fold", None), ("surrogate", None), ("attacked", True)):

@@ -1,20 +1,27 @@
-"""Checkpoints of the train state: atomic, exact, no pickle.
+"""Checkpoints of the train state: atomic, exact, checked, no pickle.
 
 A directory holds one folder a step. Orbax writes into a temporary folder and renames
-it, so a process killed in the middle of a save leaves the earlier steps intact.
+it, so a process killed in the middle of a save leaves the earlier steps intact. It does
+not notice changed bytes of arrays: `sha256.json` beside the steps has their digests.
 
 Several processes save together and must make the same calls. Each reads by itself, so
 neither the number of devices nor that of processes need be what it was.
 """
 
+import hashlib
+import json
 import pathlib
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 
 from wbad_jax import devices, processes
+from wbad_jax.damaged_files import DamagedFileError
+
+_DIGESTS = "sha256.json"
 
 
 class Checkpoints:
@@ -52,6 +59,9 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         if step != self.latest_step():
+            self.wait()  # so that the steps there are all known
+            # First: a step without a digest would pass for one of an older version.
+            processes.on_first(lambda: self._record(step, state))
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
     def wait(self) -> None:
@@ -71,7 +81,7 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: If there is no checkpoint.
-            ValueError: If none can be read as such a state.
+            DamagedFileError: If none can be read as such a state.
         """
         if step is not None:
             return self._restore(step, like)
@@ -88,7 +98,7 @@ class Checkpoints:
             self._set_aside(failures, candidate)
             return restored
         newest = steps[0]
-        raise ValueError(
+        raise DamagedFileError(
             f"{self.directory}/{newest} cannot be read: {failures[newest]}"
         ) from failures[newest]
 
@@ -96,6 +106,7 @@ class Checkpoints:
         failure = None
         try:
             restored = self._read(step, like)
+            self._check(step, restored)
         except Exception as error:  # raised once the others know
             failure = error
         if not processes.all_agree(failure is None):
@@ -125,6 +136,30 @@ class Checkpoints:
         with ocp.CheckpointManager(self.directory, options=options) as manager:
             return manager.restore(step, args=ocp.args.StandardRestore(abstract))
 
+    def _record(self, step: int, state: Any) -> None:
+        kept = [str(s) for s in self._manager.all_steps()]
+        digests = {s: d for s, d in self._digests().items() if s in kept}
+        text = json.dumps(digests | {str(step): digest(state)}, indent=1)
+        temporary = self.directory / f"{_DIGESTS}.tmp"
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(self.directory / _DIGESTS)
+
+    def _digests(self) -> dict[str, str]:
+        path = self.directory / _DIGESTS
+        if not path.exists():  # of an older version
+            return {}
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedFileError(f"{path} is damaged: {error}.") from error
+
+    def _check(self, step: int, restored: Any) -> None:
+        expected = self._digests().get(str(step))
+        if expected is not None and expected != digest(restored):
+            raise DamagedFileError(
+                f"step {step} is not what was saved, by {self.directory / _DIGESTS}"
+            )
+
     def _set_aside(self, failures: dict[int, Exception], good: int) -> None:
         if not failures:
             return
@@ -144,6 +179,18 @@ class Checkpoints:
         for step in steps:
             place = self.directory / str(step)
             place.rename(self.directory / f"damaged-{step}")
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 of all arrays, names included, the same before and after a save."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        # In the type that JAX gives back: that of 64 bits only where it is allowed.
+        array = np.asarray(leaf)
+        array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+        found.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _put_like(restored: jax.Array, like: Any) -> jax.Array:

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping
 
 from wbad_jax import processes
+from wbad_jax.damaged_files import DamagedFileError
 
 
 class MetricLog:
@@ -72,11 +73,23 @@ class MetricLog:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """Read a metrics file; a last line cut short by a kill is left out."""
+    """Read a metrics file; a last line cut short by a kill is left out.
+
+    Raises:
+        DamagedFileError: If another line is damaged; the message names file and line.
+    """
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    texts = path.read_bytes().splitlines()
+    for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+            line = json.loads(text)
+            if not isinstance(line, dict) or not {"run", "step"} <= line.keys():
+                raise ValueError("not an object with run and step")
+        except (ValueError, RecursionError) as error:
+            if number < len(texts):
+                raise DamagedFileError(
+                    f"{path}, line {number}, is damaged: {error}."
+                ) from error
+        else:
+            lines.append(line)
     return lines
