@@ -292,7 +292,7 @@ def passed(found: Any) -> bool:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Faults, one run each.")
-    parser.add_argument("--only", nargs="*", choices=list(DRILLS), default=[*DRILLS])
+    parser.add_argument("--only", nargs="+", choices=[*DRILLS], default=[*DRILLS])
     parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
     return parser.parse_args(argv)
 

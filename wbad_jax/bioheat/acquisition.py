@@ -34,6 +34,13 @@ class Acquisition:
     Attributes:
         room_celsius: Temperature of air and walls.
         camera: The unit used, with its own noise.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import Camera, draw_acquisition
+        >>> acquisition = draw_acquisition(np.random.default_rng(0), Camera())
+        >>> 15 < acquisition.room_celsius < 30
+        True
     """
 
     room_celsius: float
@@ -66,6 +73,12 @@ def draw_acquisition(
 
     Raises:
         ValueError: If `confounded_label` is none of these.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import Camera, draw_acquisition
+        >>> draw_acquisition(np.random.default_rng(0), Camera()).camera.emissivity
+        0.98
     """
     if confounded_label not in (None, 0, 1):
         raise ValueError(

@@ -54,6 +54,13 @@ def sphere_contrast(
     Reference:
         Carslaw and Jaeger (1959), Conduction of heat in solids, chapter 14, Green's
         function of the half-space with radiation; Pennes (1948) for the sink.
+
+    Example:
+        >>> from wbad_jax.bioheat import sphere_contrast
+        >>> sphere = dict(depth=0.02, radius=0.01, excess_heat=3e4)
+        >>> found = sphere_contrast([0.0, 0.02], **sphere)
+        >>> found.shape, bool(found[0] > found[1])
+        ((2,), True)
     """
     if not 0 < radius <= depth:
         raise ValueError(

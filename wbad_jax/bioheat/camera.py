@@ -41,6 +41,11 @@ class Camera:
         quantum_celsius: Step of the temperatures in the camera's files, 0 for none.
         detector_pixels: Edge of a detector element in pixels of the image.
         reference_tag: Whether a plate at room temperature lies on the body.
+
+    Example:
+        >>> from wbad_jax.bioheat import Camera
+        >>> Camera(noise_celsius=0.03).psf_sigma_pixels
+        0.6
     """
 
     psf_sigma_pixels: float = 0.6

@@ -57,6 +57,11 @@ class Outline:
             arms, neck or shoulders.
         agreement: Share of the pixels of either body, observed or template, that are of
             both, below the armpits.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, fit_outline
+        >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
+        >>> outline.agreement > 0.9  # doctest: +SKIP
     """
 
     template: Twin
@@ -123,6 +128,10 @@ def fit_outline(
         ValueError: If `body` has no outline.
         NoTemplateFitsError: If less than 90 % of the pixels agree, or less than half of
             the rows show both sides of the body.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, fit_outline
+        >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
     """
     body = np.asarray(body)
     if body.dtype != bool or body.ndim != 2 or not body.any() or body.all():

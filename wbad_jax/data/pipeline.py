@@ -49,6 +49,11 @@ def load(
 
     Raises:
         DataError: See `prepare` and `load_by_name`.
+
+    Example:
+        >>> from wbad_jax.data import load
+        >>> cohort = load("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> cohort.images.shape  # doctest: +SKIP
     """
     if builder_name.startswith(PREFIX):
         return load_by_name(builder_name, manual_dir, settings or {})
@@ -89,6 +94,11 @@ def prepare(
         DataError: If the name or a setting is unknown or impossible, `manual_dir` is
             needed or missing, a file in it breaks a rule, or `data_dir` cannot be
             written.
+
+    Example:
+        >>> from wbad_jax.data import prepare, read_index
+        >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> len(read_index(builder)["label"])  # doctest: +SKIP
     """
     builder_class, config = find_builder(builder_name, settings or {})
     root = pathlib.Path(data_dir)
@@ -141,6 +151,13 @@ def find_builder(
 
     Raises:
         DataError: If the name or a setting is unknown, or a value is impossible.
+
+    Example:
+        >>> from wbad_jax.data import find_builder
+        >>> name, changes = "simulated_thermograms/tiny", {"num_patients": 4}
+        >>> builder, config = find_builder(name, changes)
+        >>> config.num_patients
+        4
     """
     name, _, config_name = builder_name.partition("/")
     if name not in BUILDERS:

@@ -75,6 +75,13 @@ def thermogram_statistics(
     Raises:
         DataError: If shapes or types differ from the above, a temperature of the body
             is not finite, or no pixel is more than 12 mm inside the outline.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.data import thermogram_statistics
+        >>> celsius, body = np.full((32, 32), 33.0), np.ones((32, 32), bool)
+        >>> thermogram_statistics(celsius, body, 3.0)["body_mean"]
+        33.0
     """
     celsius = _checked_body(celsius, mask, millimetres_per_pixel)
     interior = _interior(mask, millimetres_per_pixel)
@@ -108,6 +115,13 @@ def compare(
 
     Raises:
         DataError: If a side is empty, or two images have statistics of other names.
+
+    Example:
+        >>> from wbad_jax.data import compare
+        >>> ours = [{"body_mean": 33 + i / 9} for i in range(9)]
+        >>> real = [{"body_mean": 34 + i / 9} for i in range(9)]
+        >>> [found.name for found in compare(ours, real)]
+        ['body_mean']
     """
     for argument, images in (("simulated", simulated), ("real", real)):
         if not images:

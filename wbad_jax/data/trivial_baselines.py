@@ -50,6 +50,13 @@ def baseline_scores(
 
     Raises:
         DataError: If the feature is unknown or the training part has one class only.
+
+    Example:
+        >>> from wbad_jax.data import baseline_scores
+        >>> train, test = np.arange(16), np.arange(16, 24)
+        >>> scores = baseline_scores(dataset, train, test, "patient_number")
+        >>> scores.shape  # see `Dataset`
+        (8,)
     """
     if feature not in BASELINE_FEATURES:
         raise DataError(

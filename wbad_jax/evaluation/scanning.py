@@ -44,6 +44,19 @@ class ScanningObserver:
         places: Where templates are put, `[height, width]` bool.
         threshold: In standard deviations above the centre.
         training_accuracy: Certified, of the training patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import ScanningObserver
+        >>> flat = np.zeros((1, 8, 8))
+        >>> template = flat.copy()
+        >>> template[0, 0, 0] = 1.0
+        >>> observer = ScanningObserver(
+        ...     norm="linf", epsilon=0.01, erased=0.5, templates=template, mirror=0.0,
+        ...     centre=flat, scale=flat + 1, places=flat[0] == 0,
+        ... )
+        >>> observer.reach.ravel()
+        array([1.])
     """
 
     norm: str
@@ -132,6 +145,13 @@ def certified_accuracy(
 
     Args:
         certified: Of independent patients, one image each.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certified_accuracy
+        >>> accuracy, low, high = certified_accuracy(np.array([True, True, False]))
+        >>> round(accuracy, 3), low < accuracy < high
+        (0.667, True)
     """
     low, high = wilson_interval(int(certified.sum()), len(certified))
     return float(certified.mean()), low, high

@@ -47,6 +47,17 @@ def fit_scanning_observers(
     Raises:
         ValueError: If shapes do not fit, an argument is out of range, or there are too
             few patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import fit_scanning_observers
+        >>> rng = np.random.default_rng(0)
+        >>> healthy = rng.normal(0.5, 0.01, (8, 16, 16)).clip(0, 1)
+        >>> tumour, body = healthy.copy(), np.ones((8, 16, 16), bool)
+        >>> tumour[:, 6:10, 6:10] += 0.1
+        >>> fitted = fit_scanning_observers(healthy, tumour, body, [0.01], num_sizes=1)
+        >>> fitted[0].training_accuracy
+        1.0
     """
     _check_training_set(healthy, tumour, body, num_sizes, erased)
     healthy, tumour = (np.asarray(x, np.float32) for x in (healthy, tumour))

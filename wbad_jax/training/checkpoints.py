@@ -29,6 +29,17 @@ class Checkpoints:
 
     Saving is asynchronous: it copies the state and returns. Leaving the context, or
     `wait`, makes sure that everything is on disk.
+
+    Example:
+        >>> import tempfile
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.training import Checkpoints
+        >>> state = {"weights": jnp.arange(3.0)}
+        >>> with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as kept:
+        ...     kept.save(10, state)
+        ...     kept.wait()
+        ...     print(kept.latest_step(), kept.restore(state)["weights"])
+        10 [0. 1. 2.]
     """
 
     def __init__(self, directory: pathlib.Path | str, max_to_keep: int = 2):

@@ -14,6 +14,15 @@ class MetricLog:
     A resumed run repeats the steps after its checkpoint: their old lines are dropped
     when the log is opened, so every step stands in the file once. Of several processes
     the first writes.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.training import MetricLog, read_metrics
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with MetricLog(pathlib.Path(folder), "wbad") as log:
+        ...         log.write(1, {"loss": 0.5})
+        ...     read_metrics(pathlib.Path(folder) / "metrics.jsonl")
+        [{'run': 'wbad', 'step': 1, 'loss': 0.5}]
     """
 
     def __init__(self, workdir: pathlib.Path, run: str, first_step: int = 0):
@@ -77,6 +86,15 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
 
     Raises:
         DamagedFileError: If another line is damaged; the message names file and line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.training import read_metrics
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "metrics.jsonl")
+        ...     _ = path.write_text('{"run": "wbad", "step": 1, "loss": 0.5}')
+        ...     read_metrics(path)
+        [{'run': 'wbad', 'step': 1, 'loss': 0.5}]
     """
     lines = []
     texts = path.read_bytes().splitlines()
