@@ -15,6 +15,10 @@ from wbad_jax import evaluation, training
 from wbad_jax.evaluation import Outcome, Row
 
 Record = dict[str, Any]
+JSON_FILES = (
+    "results.json", "checks.json", "audit.json", "certificates.json",
+    "detection.json", "config.json",
+)  # fmt: skip
 PICTURES = ("images", "adversarial", "denoised", "denoised_adversarial")
 _ARRAYS = (*PICTURES, "labels", "example_ids", "logits", "logits_adversarial")
 _ATTACK = ("attack", "norm", "epsilon")

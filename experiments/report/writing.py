@@ -7,7 +7,7 @@ from experiments.config_errors import ConfigError
 from experiments.report.markdown import markdown
 from experiments.report.page import render
 from experiments.report.paper_figures import write_figures
-from experiments.report.run_files import read_runs
+from experiments.report.run_files import JSON_FILES, read_runs
 from experiments.report.sections import figures, sections
 from experiments.report.verdict import verdict
 from experiments.whole_files import write_text
@@ -37,10 +37,10 @@ def write_report(
         page = render(title, line, findings, sections(runs, drawn))
         text = markdown(title, line, findings, runs)
     except Exception as error:  # of values that no run writes, in a file edited or cut
-        where = ", ".join(f"{path}/results.json" for path in workdirs)
+        where = ", ".join(map(str, workdirs))
         raise ConfigError(
-            f"{where}, or the config.json or another file beside it, holds what no "
-            f"report can be made of: {type(error).__name__}: {error}."
+            f"{where}: one of {', '.join(JSON_FILES)} holds what no report can be made "
+            f"of: {type(error).__name__}: {error}."
         ) from error
     write_text(page, output)
     write_text(text, output.with_suffix(".md"))

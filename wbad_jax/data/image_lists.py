@@ -137,6 +137,8 @@ def list_table(
     for line, row in rows:
         try:
             listed.append(_listed_row(root, row, classes, pattern, scalars))
+        except OSError as error:  # a name too long for a file
+            raise DataError(f"{table}, line {line}: {error.strerror}.") from error
         except DataError as error:
             raise DataError(f"{table}, line {line}: {error}") from error
     return _checked(root, listed)
