@@ -1,5 +1,6 @@
 """What commands share: the --config flag, and errors without tracebacks."""
 
+import errno
 import os
 import platform
 import sys
@@ -22,6 +23,8 @@ from wbad_jax.training import NonFiniteLossError, StopRequestedError
 
 # Exit statuses; a run that was stopped and saved itself has done what was asked.
 STOPPED, FAILED, WRONG_USE = 0, 1, 2
+# The disk refuses: full, over quota, a file too large, read-only, not allowed.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 def define_config(description: str):
@@ -112,8 +115,14 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
     except StopRequestedError as error:
         print(f"{error} The same command resumes it.", flush=True)
         sys.exit(STOPPED)
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt) as error:
         end_at_once(FAILED)
+        if isinstance(error, OSError) and error.errno in _DISK:
+            _fail(
+                f"{error.filename or 'a file'}: {error.strerror}. What is finished is "
+                "kept: the same command goes on.",
+                FAILED,
+            )
         raise
 
 
