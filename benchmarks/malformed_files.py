@@ -201,7 +201,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     from benchmarks.file_readers import READERS
 
-    table = {}
+    table: dict[str, Any] = {}
+    if options.only and options.output.exists():  # the others stay as they were found
+        table = json.loads(options.output.read_text("utf-8"))["readers"]
     for name, cases in drill(options.only or list(READERS), options.cases).items():
         table[name] = summarise(cases)
         print(f"{name:24} {table[name]['verdicts']}", flush=True)
