@@ -69,8 +69,8 @@ class Checkpoints:
         """Save `state` as `step`, unless that step is there already."""
         import orbax.checkpoint as ocp
 
-        if step != self.latest_step():
-            self.wait()  # so that the steps there are all known
+        self.wait()  # so that the steps there are all known
+        if step not in self._manager.all_steps():
             # First: a step without a digest would pass for one of an older version.
             processes.on_first(lambda: self._record(step, state))
             self._manager.save(step, args=ocp.args.StandardSave(state))
