@@ -9,7 +9,6 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +101,8 @@ def draws(
         random_flip: Whether to mirror half of the patients left to right, which
             changes no label.
     """
+    import grain  # here: slow to import
+
     each = examples_of_a_patient(dataset)
     order = grain.MapDataset.range(len(dataset) // each).seed(seed).shuffle().repeat()
     order = order.batch(size // each)
@@ -152,6 +153,8 @@ class _HostFeed:
     """Batches made ahead by a thread, from the step that was asked for last."""
 
     def __init__(self, batch_at: BatchAt, mesh: Mesh):
+        import grain
+
         self._batches = grain.MapDataset.range(_STEPS).map(batch_at)
         self._options = grain.ReadOptions(
             num_threads=1, prefetch_buffer_size=_MADE_AHEAD

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from configs.default import Config
 from experiments.certify_arms import RIGHT, UNDECIDED, Arrays
 from experiments.run_folder import provenance, to_plain
-from experiments.whole_files import write_arrays, write_json
+from experiments.whole_files import read_arrays, write_arrays, write_json
 from wbad_jax import processes
 from wbad_jax.data.fingerprint import fingerprint
 from wbad_jax.evaluation import (
@@ -61,8 +61,7 @@ class KeptArrays:
         if not processes.as_first(path.exists()):
             arrays = make()
             processes.on_first(lambda: write_arrays(arrays, path))
-        with np.load(path) as file:
-            return dict(file)
+        return read_arrays(path)
 
 
 def summarise(

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.spatial import distance
+import scipy
 
 from configs.default import Config
 from experiments.attack_settings import smoothed_attack
@@ -189,6 +189,6 @@ def subset_certificates(found: Certificates, rows: np.ndarray) -> Certificates:
 def _nearest_of_another_class(examples: Examples) -> np.ndarray:
     """For each image the nearest one of another label: its twin, where it has one."""
     flat = examples.images.reshape(len(examples.labels), -1)
-    apart = distance.cdist(flat, flat)
+    apart = scipy.spatial.distance.cdist(flat, flat)
     apart[examples.labels[:, None] == examples.labels] = np.inf
     return examples.images[np.argmin(apart, axis=1)]

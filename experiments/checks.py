@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import pathlib
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from experiments.settings import Arm
 from experiments.stopping import StopRequest
 from experiments.train_arm import stable_hash
 from experiments.white_box import backward_modes
-from experiments.whole_files import write_json
+from experiments.whole_files import read_json, write_json
 from wbad_jax import attacks, evaluation
 from wbad_jax.evaluation import (
     ArmRecord,
@@ -120,8 +119,8 @@ def demand_checks(config: Config) -> None:
 
 def has_failures(workdir: pathlib.Path) -> bool:
     """Whether a check of the run failed."""
-    text = (workdir / FILE).read_text(encoding="utf-8")
-    return any(check["status"] == "fail" for check in json.loads(text)["checks"])
+    checks = read_json(workdir / FILE)["checks"]
+    return any(check["status"] == "fail" for check in checks)
 
 
 def trained_on(config: Config, arm: str) -> tuple[str, ...]:

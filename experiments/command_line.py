@@ -1,5 +1,6 @@
 """What commands share: the --config flag, and errors without tracebacks."""
 
+import errno
 import os
 import platform
 import sys
@@ -15,12 +16,15 @@ from experiments.cohort import default_data_dir
 from experiments.config_errors import ConfigError
 from experiments.distributed import connect, end_at_once
 from wbad_jax import devices
+from wbad_jax.damaged_files import DamagedFileError
 from wbad_jax.data import DataError
 from wbad_jax.processes import FirstProcessError
 from wbad_jax.training import NonFiniteLossError, StopRequestedError
 
 # Exit statuses; a run that was stopped and saved itself has done what was asked.
 STOPPED, FAILED, WRONG_USE = 0, 1, 2
+# The disk refuses: full, over quota, a file too large, read-only, not allowed.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 def define_config(description: str):
@@ -104,15 +108,21 @@ def _check_loaded() -> None:
 def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     try:
         main(argv)
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DamagedFileError, DataError) as error:
         _fail(str(error), WRONG_USE)
     except (NonFiniteLossError, FirstProcessError) as error:
         _fail(str(error), FAILED)
     except StopRequestedError as error:
         print(f"{error} The same command resumes it.", flush=True)
         sys.exit(STOPPED)
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt) as error:
         end_at_once(FAILED)
+        if isinstance(error, OSError) and error.errno in _DISK:
+            _fail(
+                f"{error.filename or 'a file'}: {error.strerror}. What is finished is "
+                "kept: the same command goes on.",
+                FAILED,
+            )
         raise
 
 

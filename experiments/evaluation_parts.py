@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from configs.default import Config
 from experiments.run_folder import provenance, to_plain
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256
-from experiments.whole_files import write_arrays, write_json
+from experiments.whole_files import read_arrays, read_json, write_arrays, write_json
 from wbad_jax import evaluation, processes
 from wbad_jax.data.fingerprint import fingerprint
 from wbad_jax.evaluation import Attacked, Condition, Examples, Outcome
@@ -86,8 +85,7 @@ class Parts:
         if not processes.as_first(path.exists()):
             arrays = {f"{place:02}": array for place, array in enumerate(make())}
             processes.on_first(lambda: write_arrays(arrays, path))
-        with np.load(path) as file:
-            return tuple(file[name] for name in sorted(file.files))
+        return tuple(array for _, array in sorted(read_arrays(path).items()))
 
     def attacked(
         self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
@@ -105,10 +103,8 @@ class Parts:
         if not processes.as_first(path.exists()):
             arrays = dataclasses.asdict(make())
             processes.on_first(lambda: write_arrays(arrays, path))
-        with np.load(path) as file:
-            seconds = float(file["seconds"])
-            arrays = {name: file[name] for name in ("images", "logits", "distance")}
-        return Attacked(**arrays, seconds=seconds)
+        arrays = read_arrays(path)
+        return Attacked(**arrays | {"seconds": float(arrays["seconds"])})
 
     def record(
         self, name: str, identity: Identity, make: Callable[[], dict[str, Any]]
@@ -126,7 +122,7 @@ class Parts:
         path = self._folder / f"{name.replace('/', '-')}-{digest}.json"
         if not path.exists():
             write_json(make(), path)
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
 
     def remove(self) -> None:
         """Delete all parts: the evaluation is complete."""

@@ -1,6 +1,5 @@
 """What the results file says of an evaluation beside its rows."""
 
-import json
 import math
 import pathlib
 from typing import Any
@@ -11,6 +10,7 @@ from experiments.attack_suite import skipped_attacks
 from experiments.cohort import Fold, examples_of
 from experiments.config_errors import ConfigError
 from experiments.graybox import SURROGATE_ARM, Trained, read_records
+from experiments.whole_files import read_json
 
 # Radii of a bracket and of an evaluation that mean the same one.
 _RELATIVE = 1e-6
@@ -56,10 +56,10 @@ def read_bracket(config: Config, folds: list[Fold]) -> list[dict[str, Any]] | No
         return None
     path = pathlib.Path(config.evaluation.bracket)
     try:
-        file = json.loads(path.read_text(encoding="utf-8"))
+        file = read_json(path)
         records = [_bracket_record(row) for row in file["rows"]]
         there = {"cohort": file["cohort"], "version": file["version"]}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, ConfigError, KeyError, TypeError) as error:
         raise ConfigError(
             f"evaluation.bracket must be a file of experiments.ceiling, but {path} "
             f"cannot be read as one: {type(error).__name__} {error}."
@@ -78,8 +78,7 @@ def read_bracket(config: Config, folds: list[Fold]) -> list[dict[str, Any]] | No
 
 def _bracket_record(row: dict[str, Any]) -> dict[str, Any]:
     informed, scanning = row["informed"], row["scanning"]
-    return {
-        "norm": row["norm"],
+    record = {
         "epsilon": row["epsilon"],
         "pair_bound": row["pair_bound"]["accuracy"],
         "ceiling": informed["ceiling"],
@@ -89,6 +88,12 @@ def _bracket_record(row: dict[str, Any]) -> dict[str, Any]:
         "certified_low": scanning["ci_low"],
         "certified_high": scanning["ci_high"],
     }
+    for name, value in record.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise TypeError(f"{name} must be a finite number, got {value!r}")
+    if row["norm"] not in ("linf", "l2"):
+        raise TypeError(f"norm must be linf or l2, got {row['norm']!r}")
+    return {"norm": row["norm"], **record}
 
 
 def _check_radii(config: Config, path, norm: str, budget: float, records) -> None:

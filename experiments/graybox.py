@@ -10,7 +10,6 @@ control.
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,7 +25,7 @@ from experiments.evaluation_parts import Identity, Parts, identify
 from experiments.run_folder import load_config
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256, restore_arm
-from experiments.whole_files import write_json
+from experiments.whole_files import read_json, write_json
 from wbad_jax import evaluation, processes
 from wbad_jax.evaluation import Attacked, Condition, Evaluator, Examples
 from wbad_jax.types import Key, Params
@@ -209,4 +208,4 @@ def write_records(records: list[dict[str, Any]], folder: pathlib.Path) -> None:
 def read_records(folder: pathlib.Path) -> list[dict[str, Any]]:
     """What `write_records` wrote; nothing where it did not."""
     path = folder / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return read_json(path) if path.exists() else []

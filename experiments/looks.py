@@ -14,6 +14,7 @@ from typing import Any
 
 from configs.default import Config
 from experiments.run_folder import provenance, to_plain
+from experiments.whole_files import read_json, read_lines
 from wbad_jax.data.fingerprint import fingerprint
 
 _FILE = "looks.jsonl"
@@ -49,8 +50,7 @@ def read_looks(workdir: pathlib.Path) -> list[dict[str, Any]]:
     path = workdir / _FILE
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return read_lines(path)
 
 
 def _reported(workdir: pathlib.Path) -> int:
@@ -58,4 +58,4 @@ def _reported(workdir: pathlib.Path) -> int:
     path = workdir / "results.json"
     if not path.exists():
         return 0
-    return json.loads(path.read_text(encoding="utf-8"))["meta"].get("test_looks", 0)
+    return read_json(path)["meta"].get("test_looks", 0)

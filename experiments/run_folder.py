@@ -19,7 +19,7 @@ import wbad_jax
 from configs import default
 from configs.default import Config
 from experiments.config_errors import ConfigError
-from experiments.whole_files import write_text
+from experiments.whole_files import read_json, write_text
 from wbad_jax import processes
 
 # Where data lie, whether they are audited and what is written at the end may change
@@ -110,11 +110,12 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["config"]
+        record = read_json(path)
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing: {workdir} holds no run.") from None
-    except (json.JSONDecodeError, KeyError) as error:
-        raise ConfigError(f"{path} is damaged: {error}.") from error
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ConfigError(f"{path} is damaged: it holds no config.")
+    return record["config"]
 
 
 def load_config(workdir: pathlib.Path) -> Config:

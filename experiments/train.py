@@ -58,6 +58,8 @@ def train_and_evaluate(
         check_config(config, workdir)
         if processes.as_first((workdir / "results.json").exists()):
             print(f"{workdir} holds a finished run; see results.json there.")
+            if not (workdir / "report.html").exists():  # stopped just before it
+                processes.on_first(lambda: report_if_wanted(config, workdir))
             return
 
         # Data and settings: all checked before the folder is claimed.

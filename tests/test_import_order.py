@@ -9,6 +9,7 @@ MAY_IMPORT = {
     "types": set(),
     "stages": set(),
     "devices": set(),
+    "damaged_files": set(),
     "processes": set(),
     "gradient_replacement": set(),
     "wavelets": {"types", "stages"},
@@ -22,8 +23,8 @@ MAY_IMPORT = {
         "gradient_replacement",
         "wavelets",
     },
-    "training": {"types", "devices", "processes", "attacks"},
-    "evaluation": {"types", "devices", "processes", "attacks"},
+    "training": {"types", "damaged_files", "devices", "processes", "attacks"},
+    "evaluation": {"types", "damaged_files", "devices", "processes", "attacks"},
     "bioheat": {"types", "stages"},
     "data": {"types", "bioheat"},
 }

@@ -28,6 +28,13 @@ def replace_gradient(
     Reference:
         Bengio, Leonard and Courville (2013), Estimating or propagating gradients
         through stochastic neurons, section 4 (the straight-through estimator).
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax.denoise import replace_gradient
+        >>> step = lambda x: replace_gradient(jax.numpy.round(x), 2 * x)
+        >>> print(step(1.3), jax.grad(step)(1.3))
+        1.0 2.0
     """
     value, differentiable = jnp.asarray(value), jnp.asarray(differentiable)
     if (value.shape, value.dtype) != (differentiable.shape, differentiable.dtype):

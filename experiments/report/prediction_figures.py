@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.metrics import roc_auc_score, roc_curve
+import scipy
 
 from experiments.report import wording
 from experiments.report.charts import (
@@ -145,12 +144,14 @@ def _rocs(conditions: Conditions) -> Figure:
 
 
 def _roc(name: str, outcome: Outcome, style: Style) -> Iterator[Curve]:
+    from sklearn import metrics  # here: slow to import
+
     positive = outcome.labels == POSITIVE
     if positive.all() or not positive.any():
         return
     scores = score(outcome)
-    false, true, _ = roc_curve(positive, scores)
-    auc = roc_auc_score(positive, scores)
+    false, true, _ = metrics.roc_curve(positive, scores)
+    auc = metrics.roc_auc_score(positive, scores)
     labels = [
         f"sensitivity {wording.percent(t)} %\nspecificity {wording.percent(1 - f)} %"
         for f, t in zip(false, true, strict=True)
@@ -188,7 +189,8 @@ def _calibration(conditions: Conditions) -> Figure:
 
 
 def _reliability(name: str, outcome: Outcome, style: Style) -> Curve:
-    probability = softmax(outcome.logits.astype(np.float64), axis=-1)[:, POSITIVE]
+    logits = outcome.logits.astype(np.float64)
+    probability = scipy.special.softmax(logits, axis=-1)[:, POSITIVE]
     order = np.argsort(probability, kind="stable")
     groups = [g for g in np.array_split(order, min(_BINS, len(order))) if len(g)]
     counts = [int((outcome.labels[g] == POSITIVE).sum()) for g in groups]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,10 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from experiments.config_errors import ConfigError
+from experiments.whole_files import read_arrays, read_json
 from wbad_jax import evaluation, training
 from wbad_jax.evaluation import Outcome, Row
 
 Record = dict[str, Any]
+JSON_FILES = (
+    "results.json", "checks.json", "audit.json", "certificates.json",
+    "detection.json", "config.json",
+)  # fmt: skip
 PICTURES = ("images", "adversarial", "denoised", "denoised_adversarial")
 _ARRAYS = (*PICTURES, "labels", "example_ids", "logits", "logits_adversarial")
 _ATTACK = ("attack", "norm", "epsilon")
@@ -139,7 +143,7 @@ def read_run(workdir: pathlib.Path, name: str) -> Run:
 
 
 def _json(path: pathlib.Path) -> Record | None:
-    return _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    return _read(path, read_json)
 
 
 def _read(path: pathlib.Path, reader: Callable[[pathlib.Path], Any]) -> Any:
@@ -154,9 +158,9 @@ def _read(path: pathlib.Path, reader: Callable[[pathlib.Path], Any]) -> Any:
 
 def _gallery(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Arrays of a gallery; never pickled objects."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in _ARRAYS}
-        arrays |= {name: file[name] for name in _ATTACK if name in file}
+    there = read_arrays(path)
+    arrays = {name: there[name] for name in _ARRAYS}
+    arrays |= {name: there[name] for name in _ATTACK if name in there}
     shape = arrays["images"].shape
     for name in PICTURES:
         if arrays[name].shape != shape or len(shape) != 4:

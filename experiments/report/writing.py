@@ -3,10 +3,11 @@
 import pathlib
 from collections.abc import Sequence
 
+from experiments.config_errors import ConfigError
 from experiments.report.markdown import markdown
 from experiments.report.page import render
 from experiments.report.paper_figures import write_figures
-from experiments.report.run_files import read_runs
+from experiments.report.run_files import JSON_FILES, read_runs
 from experiments.report.sections import figures, sections
 from experiments.report.verdict import verdict
 from experiments.whole_files import write_text
@@ -30,10 +31,18 @@ def write_report(
         run.name if len(runs) > 1 else str(run.meta.get("name", run.name))
         for run in runs
     )
-    line, findings = verdict(runs)
-    drawn = figures(runs)
-    page = render(title, line, findings, sections(runs, drawn))
+    try:
+        line, findings = verdict(runs)
+        drawn = figures(runs)
+        page = render(title, line, findings, sections(runs, drawn))
+        text = markdown(title, line, findings, runs)
+    except Exception as error:  # of values that no run writes, in a file edited or cut
+        where = ", ".join(map(str, workdirs))
+        raise ConfigError(
+            f"{where}: one of {', '.join(JSON_FILES)} holds what no report can be made "
+            f"of: {type(error).__name__}: {error}."
+        ) from error
     write_text(page, output)
-    write_text(markdown(title, line, findings, runs), output.with_suffix(".md"))
+    write_text(text, output.with_suffix(".md"))
     if for_papers:
         write_figures(drawn, output.parent / "figures")

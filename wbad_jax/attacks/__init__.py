@@ -155,6 +155,11 @@ def build(name: str, **settings: Any) -> Attack:
     Raises:
         ValueError: If the name, a setting or a setting's value is unknown to it; the
             message lists what is known.
+
+    Example:
+        >>> from wbad_jax.attacks import build
+        >>> build("pgd", num_steps=5, norm="l2").num_steps
+        5
     """
     if name not in ATTACKS:
         raise ValueError(f"attack must be one of {sorted(ATTACKS)}, got {name!r}.")

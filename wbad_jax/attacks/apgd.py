@@ -74,6 +74,15 @@ class APGD:
         Croce and Hein (2020), Reliable evaluation of adversarial robustness with an
         ensemble of diverse parameter-free attacks, algorithm 1; Croce and Hein (2021),
         Mind the box: l1-APGD for sparse adversarial attacks on image classifiers.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import APGD
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = APGD(num_steps=5)
+        >>> attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1).success
+        Array([ True], dtype=bool)
     """
 
     norm: threat_models.Norm = "linf"

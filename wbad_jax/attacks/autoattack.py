@@ -95,6 +95,16 @@ class AutoAttack:
 
     Reference:
         Croce and Hein (2020), section 5.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import PGD, AutoAttack
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = AutoAttack(attacks=(("pgd", PGD(num_steps=3)),))
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     norm: threat_models.Norm = "linf"

@@ -28,6 +28,13 @@ def bpda(
     Reference:
         Athalye, Carlini and Wagner (2018), Obfuscated gradients give a false sense of
         security, section 4.1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import bpda
+        >>> defence = bpda(jnp.round, lambda x: x)
+        >>> print(defence(1.3), jax.grad(lambda x: defence(x))(1.3))
+        1.0 1.0
     """
 
     def wrapped(images: Images) -> Images:

@@ -90,6 +90,16 @@ class CarliniWagnerL2:
     Reference:
         Carlini and Wagner (2017), Towards evaluating the robustness of neural networks,
         sections V and VI.A, and the authors' code for the defaults.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import CarliniWagnerL2
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = CarliniWagnerL2(num_searches=2, num_steps=20)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=1.0)
+        >>> print(result.success)
+        [ True]
     """
 
     num_searches: int = 9

@@ -60,6 +60,11 @@ class CoarseSearch:
         The flips are those of Al-Dujaili and O'Reilly (2020), Sign bits are all you
         need for black-box attacks (SignHunter), over halves of the image instead of
         halves of a flat list; the moves of single blocks are ours.
+
+    Example:
+        >>> from wbad_jax.attacks import CoarseSearch
+        >>> CoarseSearch(num_queries=500).norm
+        'linf'
     """
 
     norm: Literal["linf", "l2"] = "linf"

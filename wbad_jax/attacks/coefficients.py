@@ -39,6 +39,16 @@ class CoefficientPGD(ConfinedPGD):
             an orthogonal wavelet), so that 1 leaves the ball as the only limit of a
             lone coefficient; "pixels"; or "deviation", the standard deviation of the
             band in the attacked image, for each channel (its length with "l2").
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import CoefficientPGD
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = CoefficientPGD(level=1, num_steps=2)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     wavelet: str = "haar"

@@ -39,6 +39,17 @@ class SuiteResult:
         broken_by: Name of the attack that broke an example, "clean" if it needed none,
             "" for one that is robust, `[n]`.
         seconds: Wall time of each attack, with compilation.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from wbad_jax.attacks import FGSM, AutoAttack, CompiledSuite
+        >>> apply_fn = lambda weights, images: images.mean((1, 2)) @ weights
+        >>> attack = AutoAttack(attacks=(("fgsm", FGSM()),))
+        >>> suite = CompiledSuite(apply_fn, attack, batch_size=2)
+        >>> weights, key = jnp.array([[-1.0, 1.0]]), jax.random.key(0)
+        >>> images = np.full((2, 4, 4, 1), 0.05, np.float32)
+        >>> suite(weights, key, images, np.ones(2, int), epsilon=0.1).broken_by.tolist()
+        ['fgsm', 'fgsm']
     """
 
     adversarial: np.ndarray
@@ -58,6 +69,17 @@ class CompiledSuite:
     """Attacks one model architecture; parameters and radii are arguments of a call.
 
     Several processes make the same calls, and all get all results.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from wbad_jax.attacks import FGSM, AutoAttack, CompiledSuite
+        >>> apply_fn = lambda weights, images: images.mean((1, 2)) @ weights
+        >>> attack = AutoAttack(attacks=(("fgsm", FGSM()),))
+        >>> suite = CompiledSuite(apply_fn, attack, batch_size=2)
+        >>> weights, key = jnp.array([[-1.0, 1.0]]), jax.random.key(0)
+        >>> images = np.full((3, 4, 4, 1), 0.05, np.float32)
+        >>> suite(weights, key, images, np.ones(3, int), epsilon=0.1).success
+        array([ True,  True,  True])
     """
 
     def __init__(

@@ -48,6 +48,11 @@ class TwinAttack:
         norm: Norm of the ball, a member of `threat_models.NORMS`.
         fractions: Of the way to the twin, beside one half. Beyond 1 the radius is used
             up in pixels where twins hardly differ.
+
+    Example:
+        >>> from wbad_jax.attacks import TwinAttack
+        >>> TwinAttack().fractions
+        (0.25, 0.75, 1.0, 1.5, 2.0)
     """
 
     norm: threat_models.Norm = "linf"
@@ -125,6 +130,11 @@ class TemplateAttack:
         norm: Norm of the ball, a member of `threat_models.NORMS`.
         fractions: Of the template. One half is optimal against the best robust test.
         positive: Class whose images contain the template.
+
+    Example:
+        >>> from wbad_jax.attacks import TemplateAttack
+        >>> TemplateAttack(positive=1).fractions
+        (0.5, 1.0)
     """
 
     norm: threat_models.Norm = "linf"

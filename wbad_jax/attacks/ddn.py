@@ -49,6 +49,16 @@ class DDN:
     Reference:
         Rony et al. (2019), Decoupling direction and norm for efficient gradient-based
         L2 adversarial attacks and defenses, algorithm 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import DDN
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = DDN(num_steps=10)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=1.0)
+        >>> print(result.success)
+        [ True]
     """
 
     num_steps: int = 100

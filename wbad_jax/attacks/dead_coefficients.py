@@ -50,6 +50,14 @@ def dead_but_reachable(
 
     Raises:
         ValueError: If thresholds are not nested as described, or a name is unknown.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import dead_but_reachable
+        >>> flat = jnp.full((1, 8, 8, 1), 0.5)
+        >>> print(dead_but_reachable(flat, [[0.1] * 3] * 2, 0.2))
+        [[[1. 1. 1.]
+          [1. 1. 1.]]]
     """
     validation.check_choice("norm", norm, threat_models.NORMS)
     transform = SubbandTransform(wavelet, mode, level)

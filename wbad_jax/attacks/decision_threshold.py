@@ -49,6 +49,14 @@ def at_threshold(
         ValueError: If `on` is unknown, a concrete threshold is not finite, or that on a
             probability is not between 0 and 1; when called, if the model has not two
             logits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import at_threshold
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> deployed = at_threshold(logits_fn, 0.5, on="score")
+        >>> print(deployed(jnp.full((1, 4, 4, 1), 0.25)))
+        [[0. 0.]]
     """
     validation.check_choice("on", on, ("score", "probability"))
     if not isinstance(threshold, Tracer):
@@ -94,6 +102,11 @@ class SignedScore(PGD):
 
     Attributes:
         positive: Class whose score it is.
+
+    Example:
+        >>> from wbad_jax.attacks import SignedScore
+        >>> SignedScore(num_steps=20).norm
+        'linf'
     """
 
     positive: int = 1

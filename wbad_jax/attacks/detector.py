@@ -70,6 +70,11 @@ class DetectorAwarePGD:
             ball that is the root mean square of the changes of single pixels, and many
             pixels take several steps to the end of their reach.
         schemes: Which of `SCHEMES` to run.
+
+    Example:
+        >>> from wbad_jax.attacks import DetectorAwarePGD
+        >>> DetectorAwarePGD(num_steps=50).schemes
+        ('orthogonal', 'selective')
     """
 
     norm: threat_models.Norm = "linf"

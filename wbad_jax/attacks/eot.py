@@ -20,6 +20,12 @@ def log_mean_softmax(draws: Float[Array, "draws classes"]) -> Float[Array, " cla
     Reference:
         Salman et al. (2019), Provably robust deep learning via adversarially trained
         smoothed classifiers, equation 6.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import log_mean_softmax
+        >>> print(jnp.exp(log_mean_softmax(jnp.zeros((3, 2)))))
+        [0.5 0.5]
     """
     return jax.nn.logsumexp(jax.nn.log_softmax(draws), axis=0) - jnp.log(len(draws))
 
@@ -58,6 +64,16 @@ def expectation_over_transformation(
     Reference:
         Athalye, Engstrom, Ilyas and Kwok (2018), Synthesizing robust adversarial
         examples, section 2.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import expectation_over_transformation
+        >>> def noisy(key, images):
+        ...     noise = 0.01 * jax.random.normal(key, images.shape)
+        ...     return (images + noise).mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> logits_fn = expectation_over_transformation(noisy, jax.random.key(0), 4)
+        >>> logits_fn(jnp.full((2, 4, 4, 1), 0.5)).shape
+        (2, 2)
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}.")

@@ -68,6 +68,16 @@ class FAB:
         adaptive boundary attack, algorithm 1; the targeted form is that of their
         Reliable evaluation of adversarial robustness with an ensemble of diverse
         parameter-free attacks (2020), section 6.1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FAB
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = FAB(norm="l2", num_steps=5)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=1.0)
+        >>> print(result.success)
+        [ True]
     """
 
     norm: threat_models.Norm = "linf"

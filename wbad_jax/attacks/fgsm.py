@@ -22,6 +22,15 @@ class FGSM:
     Reference:
         Goodfellow, Shlens and Szegedy (2015), Explaining and harnessing adversarial
         examples, section 4.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FGSM
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.25), jnp.array([1])
+        >>> result = FGSM()(logits_fn, jax.random.key(0), images, labels, epsilon=0.125)
+        >>> print(result.adversarial[0, 0, 0], result.success, result.distance)
+        [0.125] [False] [0.125]
     """
 
     norm: threat_models.Norm = "linf"
@@ -93,6 +102,16 @@ class RandomStartFGSM(FGSM):
     Reference:
         Wong, Rice and Kolter (2020), Fast is better than free: revisiting adversarial
         training, algorithm 3.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import RandomStartFGSM
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = RandomStartFGSM()
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [False]
     """
 
     step_size: float = 1.25

@@ -63,6 +63,16 @@ class FMN:
     Reference:
         Pintor et al. (2021), Fast minimum-norm adversarial attacks through adaptive
         norm constraints, algorithm 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FMN
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = FMN(norm="l2", num_steps=10)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=1.0)
+        >>> print(result.success)
+        [ True]
     """
 
     norm: threat_models.Norm = "linf"

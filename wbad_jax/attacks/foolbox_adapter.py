@@ -33,6 +33,10 @@ def foolbox_model(logits_fn: LogitsFn, *, bounds: tuple[float, float] = (0.0, 1.
     Raises:
         ImportError: If Foolbox is not installed.
         ValueError: If the bounds are not two numbers, the smaller one first.
+
+    Example:
+        >>> from wbad_jax.attacks import foolbox_model
+        >>> model = foolbox_model(logits_fn, bounds=(0.0, 1.0))  # doctest: +SKIP
     """
     if any(np.ndim(bound) for bound in bounds) or not bounds[0] < bounds[1]:
         raise ValueError(f"bounds must be numbers low < high, got {bounds}.")
@@ -73,6 +77,14 @@ def attack_with_foolbox(
     Raises:
         ImportError: If Foolbox is not installed.
         ValueError: If an argument breaks the rules above.
+
+    Example:
+        >>> from wbad_jax.attacks import attack_with_foolbox
+        >>> import foolbox as fb  # doctest: +SKIP
+        >>> attack = fb.attacks.LinfPGD(steps=10)  # doctest: +SKIP
+        >>> attack_with_foolbox(  # doctest: +SKIP
+        ...     attack, logits_fn, key, images, labels, epsilon=0.1
+        ... ).success
     """
     images, labels = validation.check_inputs(
         logits_fn, images, labels,

@@ -21,7 +21,14 @@ from wbad_jax.types import Labels, Logits, PerExample
 
 
 def misclassified(logits: Logits, labels: Labels) -> Bool[Array, " batch"]:
-    """Whether the predicted class, the first of the largest logits, is wrong."""
+    """Whether the predicted class, the first of the largest logits, is wrong.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import misclassified
+        >>> print(misclassified(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
+        [False  True]
+    """
     return jnp.argmax(logits, axis=-1) != labels
 
 
@@ -38,6 +45,12 @@ def margin(logits: Logits, labels: Labels) -> PerExample:
     Reference:
         Carlini and Wagner (2017), Towards evaluating the robustness of neural networks,
         section V.A, objective f6 (without its hinge).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import margin
+        >>> print(margin(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
+        [ 2.  -1.5]
     """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     true_class = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
@@ -48,12 +61,26 @@ def margin(logits: Logits, labels: Labels) -> PerExample:
 
 
 def margin_loss(logits: Logits, labels: Labels) -> PerExample:
-    """Returns the negative `margin`: invariant to shifts of the logits."""
+    """Returns the negative `margin`: invariant to shifts of the logits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import margin_loss
+        >>> print(margin_loss(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
+        [-2.   1.5]
+    """
     return -margin(logits, labels)
 
 
 def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
-    """Returns the negative log-likelihood of the true class, in nats."""
+    """Returns the negative log-likelihood of the true class, in nats.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import cross_entropy
+        >>> print(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([1])).round(4))
+        [0.6931]
+    """
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     true_class = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     log_probabilities = jax.nn.log_softmax(logits)

@@ -36,6 +36,15 @@ class RandomNoise:
     Reference:
         Carlini et al. (2019), On evaluating adversarial robustness, who ask for
         thousands of random points per example.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import RandomNoise
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.5), jnp.array([1])
+        >>> attack = RandomNoise(num_samples=4)
+        >>> attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1).success
+        Array([False], dtype=bool)
     """
 
     norm: Literal["linf", "l2"] = "linf"

@@ -67,6 +67,16 @@ class PGD:
         Madry et al. (2018), Towards deep learning models resistant to adversarial
         attacks, section 2.1. The default step size is that of their appendix on
         CIFAR10 and of later L2 work: the ball's radius can be crossed 2.5 times.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import PGD
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.25), jnp.array([1])
+        >>> attack = PGD(num_steps=5)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.125)
+        >>> print(result.distance, result.margin.round(3))
+        [0.125] [0.25]
     """
 
     norm: threat_models.Norm = "linf"
@@ -244,6 +254,16 @@ class BIM(PGD):
     Reference:
         Kurakin, Goodfellow and Bengio (2017), Adversarial examples in the physical
         world, section 2.2.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import BIM
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = BIM(num_steps=3)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     num_steps: int = 10
@@ -260,6 +280,16 @@ class MIM(BIM):
 
     Reference:
         Dong et al. (2018), Boosting adversarial attacks with momentum, algorithm 1.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import MIM
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = MIM(num_steps=3)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     momentum: float = 1.0

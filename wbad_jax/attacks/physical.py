@@ -43,6 +43,11 @@ def epsilon_of_celsius(
 
     Raises:
         ValueError: If the window is not (low, high) with low < high.
+
+    Example:
+        >>> from wbad_jax.attacks import epsilon_of_celsius
+        >>> epsilon_of_celsius(0.5, window=(22.0, 38.0))
+        0.03125
     """
     if not window[0] < window[1]:
         raise ValueError(f"window must be (low, high) with low < high, got {window}.")
@@ -72,6 +77,11 @@ class PhysicalAttack:
         step_size: Mean step length as a fraction of half a parameter's range;
             `2.5 / num_steps` if None.
         loss: Loss to ascend, a key of `losses.LOSSES`.
+
+    Example:
+        >>> from wbad_jax.attacks import PhysicalAttack
+        >>> PhysicalAttack(family="patches", shapes=2).restarts
+        5
     """
 
     family: str = "patches"

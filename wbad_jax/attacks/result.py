@@ -27,6 +27,17 @@ class AttackResult(NamedTuple):
         success: Whether they are misclassified, `[batch]`.
         margin: True logit minus the largest other logit there, `[batch]`.
         distance: Norm of the perturbation, in pixel units, `[batch]`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FGSM
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((3, 4, 4, 1), 0.25), jnp.array([0, 1, 1])
+        >>> result = FGSM()(logits_fn, jax.random.key(0), images, labels, epsilon=0.125)
+        >>> result._fields
+        ('adversarial', 'success', 'margin', 'distance')
+        >>> result.success.shape
+        (3,)
     """
 
     adversarial: Images
@@ -167,6 +178,16 @@ def finish(
     Returns:
         The result: `max |adversarial - images|` (or its L2 or L1 norm) is at most
         `epsilon * (1 + 1e-6)` when recomputed in float32 from these images.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import finish
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.25), jnp.array([1])
+        >>> limits = dict(norm="linf", epsilon=0.125)
+        >>> result = finish(logits_fn, images, images - 0.5, labels, **limits)
+        >>> print(result.success, result.distance)
+        [False] [0.125]
     """
     perturbation = adversarial - images
     moved = threat_models.move(

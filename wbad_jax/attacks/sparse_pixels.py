@@ -40,6 +40,16 @@ class SparsePixels:
         Papernot et al. (2016), The limitations of deep learning in adversarial
         settings, section III: the greedy choice by first derivatives. There pairs of
         pixels are chosen by the derivatives of single classes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import SparsePixels
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = SparsePixels(num_pixels=4, num_steps=2)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=1.0)
+        >>> print(result.success)
+        [False]
     """
 
     num_pixels: int = 16

@@ -58,6 +58,16 @@ class Square:
     Reference:
         Andriushchenko et al. (2020), Square Attack: a query-efficient black-box
         adversarial attack via random search, algorithms 1 to 3.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import Square
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = Square(num_queries=10)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [False]
     """
 
     norm: Literal["linf", "l2"] = "linf"

@@ -38,6 +38,16 @@ class SubbandPGD(ConfinedPGD):
         level: Number of levels, likewise.
         bands: "approximation", a level (1 is the finest), `(level, orientation)` with
             orientation "horizontal", "vertical" or "diagonal", or a tuple of such.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import SubbandPGD
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = SubbandPGD(level=1, num_steps=2)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     wavelet: str = "haar"
@@ -82,6 +92,16 @@ class LowPassPGD(ConfinedPGD):
     Reference:
         Guo, Frank and Weinberger (2019), Low frequency adversarial perturbation,
         section 3.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import LowPassPGD
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.05), jnp.array([1])
+        >>> attack = LowPassPGD(share=0.5, num_steps=2)
+        >>> result = attack(logits_fn, jax.random.key(0), images, labels, epsilon=0.1)
+        >>> print(result.success)
+        [ True]
     """
 
     share: float = 0.25

@@ -36,6 +36,15 @@ def sweep(
     Returns:
         As of the attack, with a leading axis `[radii]`. Success never falls with the
         radius, nor does the margin rise where both succeed or fail.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FGSM, sweep
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.25), jnp.array([1])
+        >>> sizes, key = jnp.array([0.125, 0.25]), jax.random.key(0)
+        >>> print(sweep(FGSM(), logits_fn, key, images, labels, sizes).distance.ravel())
+        [0.125 0.25 ]
     """
 
     def at(smaller: AttackResult, epsilon):

@@ -41,6 +41,11 @@ class Targeted:
 
     Attributes:
         attack: The attack.
+
+    Example:
+        >>> from wbad_jax.attacks import APGD, Targeted
+        >>> Targeted(attack=APGD(num_steps=10)).norm
+        'linf'
     """
 
     attack: Attack

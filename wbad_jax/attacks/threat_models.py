@@ -38,7 +38,15 @@ def per_example(value: Scalars, images: Images) -> Array:
 
 
 def perturbation_norm(perturbation: Images, norm: Norm) -> PerExample:
-    """Returns the norm of each example's perturbation, `[batch]`."""
+    """Returns the norm of each example's perturbation, `[batch]`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import perturbation_norm
+        >>> change = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
+        >>> print(perturbation_norm(change, "l2"), perturbation_norm(change, "linf"))
+        [5.] [4.]
+    """
     if norm == "linf":
         return _largest(perturbation)
     if norm == "l1":
@@ -61,6 +69,13 @@ def project(
     Returns:
         The projection, same shape. For "l2" and "l1" its norm stops a rounding error
         short of `epsilon`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import project
+        >>> perturbation = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
+        >>> print(project(perturbation, "linf", 3.5).ravel())
+        [ 3.  -3.5]
     """
     perturbation = _masked(perturbation, mask)
     radius = per_example(epsilon, perturbation)
@@ -87,6 +102,13 @@ def steepest_ascent(gradient: Images, norm: Norm, *, mask: Mask = None) -> Image
             1 % of pixels with the largest gradient: the single largest would need
             thousands of steps; Tramer and Boneh 2019, section 4).
         mask: Where pixels may change; everywhere if None.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import steepest_ascent
+        >>> gradient = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
+        >>> print(steepest_ascent(gradient, "linf").ravel())
+        [ 1. -1.]
     """
     # Beyond 1e30 the reciprocal in a normalization could underflow to zero.
     gradient = _masked(jnp.clip(jnp.nan_to_num(gradient), -1e30, 1e30), mask)
@@ -111,6 +133,13 @@ def sample(
         norm: "linf", "l2" or "l1".
         epsilon: Radius, scalar or `[batch]`.
         mask: Where pixels may change; everywhere if None.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import sample
+        >>> noise = sample(jax.random.key(0), jnp.zeros((2, 4, 4, 1)), "linf", 0.1)
+        >>> bool(abs(noise).max() <= 0.1)
+        True
     """
     draw = jax.random.uniform if norm == "linf" else jax.random.normal
     # Flat, then reshaped: the same bits as a 4-D draw, but far faster to compile.
@@ -167,6 +196,13 @@ def move(
 
     Returns:
         The perturbed images; no gradient flows through them.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import move
+        >>> images = jnp.full((1, 2, 2, 1), 0.5)
+        >>> print(move(images, jnp.ones_like(images), "linf", 0.25).ravel())
+        [0.75 0.75 0.75 0.75]
     """
     # No gradient: an attack is a constant to whoever trains on its images.
     images, perturbation, epsilon = jax.lax.stop_gradient(

@@ -58,6 +58,11 @@ class ThresholdCrossing:
         level: Levels of the denoiser.
         rounds: How often the choice of coefficients is revised, without the model.
         inner: The attack that climbs from the starts, in its own norm.
+
+    Example:
+        >>> from wbad_jax.attacks import ThresholdCrossing
+        >>> ThresholdCrossing(thresholds=0.05).wavelet
+        'haar'
     """
 
     thresholds: float | ThresholdsFn

@@ -34,6 +34,11 @@ class ThresholdEstimatorAttack:
         wavelet: That of the estimator.
         mode: Boundary mode of the estimator.
         inner: The attack that climbs from the starts, in its own norm.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD, ThresholdEstimatorAttack
+        >>> ThresholdEstimatorAttack(inner=PGD(num_steps=10)).norm
+        'linf'
     """
 
     wavelet: str = "haar"

@@ -155,6 +155,12 @@ def check_independent(logits_fn: LogitsFn, images: Images) -> None:
     Args:
         logits_fn: A deterministic model.
         images: `[batch, height, width, channels]`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.attacks import check_independent
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> check_independent(logits_fn, jnp.linspace(0, 1, 32).reshape(2, 4, 4, 1))
     """
     if len(images) < 2:
         return

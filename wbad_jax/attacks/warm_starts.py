@@ -32,6 +32,11 @@ class WarmStarts:
         wavelet: That of the denoiser, for the corners.
         mode: Boundary mode of the denoiser, likewise.
         inner: The attack that climbs, in its own norm.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD, WarmStarts
+        >>> WarmStarts(inner=PGD(num_steps=10)).corner_levels
+        (1, 2)
     """
 
     enlargement: float | None = 2.0

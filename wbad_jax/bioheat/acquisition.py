@@ -9,7 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import special
+import scipy
 
 from wbad_jax.bioheat.camera import Camera
 
@@ -34,6 +34,13 @@ class Acquisition:
     Attributes:
         room_celsius: Temperature of air and walls.
         camera: The unit used, with its own noise.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import Camera, draw_acquisition
+        >>> acquisition = draw_acquisition(np.random.default_rng(0), Camera())
+        >>> 15 < acquisition.room_celsius < 30
+        True
     """
 
     room_celsius: float
@@ -66,6 +73,12 @@ def draw_acquisition(
 
     Raises:
         ValueError: If `confounded_label` is none of these.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import Camera, draw_acquisition
+        >>> draw_acquisition(np.random.default_rng(0), Camera()).camera.emissivity
+        0.98
     """
     if confounded_label not in (None, 0, 1):
         raise ValueError(
@@ -87,5 +100,5 @@ def draw_acquisition(
 
 def _truncated_normal(rng: np.random.Generator, mean: float, spread: float) -> float:
     """A normal number inside `_ROOM_LIMITS`, from a single uniform one."""
-    low, high = (special.ndtr((limit - mean) / spread) for limit in _ROOM_LIMITS)
-    return mean + spread * float(special.ndtri(rng.uniform(low, high)))
+    low, high = (scipy.special.ndtr((limit - mean) / spread) for limit in _ROOM_LIMITS)
+    return mean + spread * float(scipy.special.ndtri(rng.uniform(low, high)))

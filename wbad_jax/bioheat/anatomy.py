@@ -32,6 +32,11 @@ class HealthySettings:
         finding_rate: Mean number of benign warm findings per breast.
         side_difference: Standard deviation of the relative difference in fat, and
             so in temperature, between the sides.
+
+    Example:
+        >>> from wbad_jax.bioheat import HealthySettings
+        >>> HealthySettings(vessel_load=0.5).core_celsius
+        (36.5, 37.3)
     """
 
     heat_transfer: tuple[float, float] = (11.0, 20.0)
@@ -55,6 +60,12 @@ def draw_twin(
 
     Returns:
         The patient; numbers are Python floats or NumPy arrays.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import HealthySettings, draw_twin
+        >>> draw_twin(np.random.default_rng(0), 22.0, HealthySettings()).air
+        22.0
     """
     body = draw_body(rng, settings)
     return Twin(

@@ -27,6 +27,11 @@ class Grid:
     Attributes:
         shape: Cells along depth, rows and columns.
         spacing_mm: Edge of a cell.
+
+    Example:
+        >>> from wbad_jax.bioheat import Grid
+        >>> Grid(shape=(28, 128, 128), spacing_mm=3.0).spacing
+        0.003
     """
 
     shape: tuple[int, int, int]
@@ -62,6 +67,12 @@ class Breast(NamedTuple):
         fat: Thickness of the fat under the skin.
         nipple_column: From the centre, in semi-axes.
         nipple_row: Likewise.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> twin.body.left.side, twin.body.right.side
+        (-1.0, 1.0)
     """
 
     side: Scalar
@@ -91,6 +102,12 @@ class Torso(NamedTuple):
         skin: Thickness of the skin.
         fat_waves: Amplitudes of smooth changes of the fat's thickness, `[4, 4]`, as
             shares of the mean.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> twin.body.torso.skin > 0
+        True
     """
 
     scale: Scalar
@@ -105,7 +122,14 @@ class Torso(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Shape of one person."""
+    """Shape of one person.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> twin.body._fields
+        ('torso', 'left', 'right')
+    """
 
     torso: Torso
     left: Breast

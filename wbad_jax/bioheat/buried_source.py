@@ -5,11 +5,12 @@ as h (T - T_air). The problem is linear, so the excess over the healthy skin dep
 the sphere alone. It tells which tumours are worth a solve.
 """
 
+import functools
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special
 
 from wbad_jax.bioheat.tissue import GLAND, SKIN_HEAT_TRANSFER, Tissue, decay_rate
 
@@ -18,7 +19,6 @@ _EXPONENT_RANGE = 30.0
 # Gauss-Legendre resolves J0(l rho) up to rho of 12 depths: 30 * 12 / 2 nodes and spare.
 _NUM_NODES = 384
 _LARGEST_DEPTHS = 12.0
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_NUM_NODES)
 
 
 def sphere_contrast(
@@ -54,6 +54,13 @@ def sphere_contrast(
     Reference:
         Carslaw and Jaeger (1959), Conduction of heat in solids, chapter 14, Green's
         function of the half-space with radiation; Pennes (1948) for the sink.
+
+    Example:
+        >>> from wbad_jax.bioheat import sphere_contrast
+        >>> sphere = dict(depth=0.02, radius=0.01, excess_heat=3e4)
+        >>> found = sphere_contrast([0.0, 0.02], **sphere)
+        >>> found.shape, bool(found[0] > found[1])
+        ((2,), True)
     """
     if not 0 < radius <= depth:
         raise ValueError(
@@ -70,13 +77,20 @@ def sphere_contrast(
         )
     m = decay_rate(tissue)
     largest = _EXPONENT_RANGE / depth
-    l = 0.5 * largest * (_NODES + 1)  # noqa: E741 - the symbol of the formula
+    nodes, weights = _quadrature()
+    l = 0.5 * largest * (nodes + 1)  # noqa: E741 - the symbol of the formula
     mu = np.sqrt(l**2 + m**2)
     kernel = l * np.exp(-mu * depth) / (mu + heat_transfer / tissue.conductivity)
-    kernel *= 0.5 * largest * _WEIGHTS
-    integral = special.j0(distance[..., None] * l) @ kernel
+    kernel *= 0.5 * largest * weights
+    integral = scipy.special.j0(distance[..., None] * l) @ kernel
     strength = excess_heat * _sphere_strength(m, radius)
     return strength / (2 * math.pi * tissue.conductivity) * integral
+
+
+@functools.cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on [-1, 1]; not at import, for it takes a second."""
+    return np.polynomial.legendre.leggauss(_NUM_NODES)
 
 
 def _sphere_strength(m: float, radius: float) -> float:

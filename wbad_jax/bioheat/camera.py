@@ -10,7 +10,7 @@ import functools
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 _LEVELS = 65535  # of uint16; one level of a 16 degree window is 0.00024 degrees
 # Standard deviation of the slope of skin lines in each direction, about 17 degrees. Not
@@ -41,6 +41,11 @@ class Camera:
         quantum_celsius: Step of the temperatures in the camera's files, 0 for none.
         detector_pixels: Edge of a detector element in pixels of the image.
         reference_tag: Whether a plate at room temperature lies on the body.
+
+    Example:
+        >>> from wbad_jax.bioheat import Camera
+        >>> Camera(noise_celsius=0.03).psf_sigma_pixels
+        0.6
     """
 
     psf_sigma_pixels: float = 0.6
@@ -245,7 +250,7 @@ def blur(celsius: np.ndarray, mask: np.ndarray, camera: Camera) -> np.ndarray:
         The blurred scene, same shape.
     """
     smooth = functools.partial(
-        ndimage.gaussian_filter,
+        scipy.ndimage.gaussian_filter,
         sigma=camera.psf_sigma_pixels,
         mode="nearest",
         axes=(-2, -1),

@@ -54,6 +54,11 @@ class CohortSettings:
         tumours: The law of tumours.
         cold_stress: The dynamic protocol.
         camera: Of the room.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings
+        >>> CohortSettings(shape=(64, 64), spacing_mm=6.0).grid.shape
+        (14, 64, 64)
     """
 
     shape: tuple[int, int] = (128, 128)
@@ -120,6 +125,11 @@ class Patient(NamedTuple):
         mask: Body pixels, `[height, width]` bool.
         seconds: Time of each frame since the end of the cooling, `[frames]`.
         parameters: Everything drawn, by name; the same names for all patients.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, simulate_patient
+        >>> patient = simulate_patient(7, CohortSettings())  # doctest: +SKIP
+        >>> patient.tumour_celsius.shape  # doctest: +SKIP
     """
 
     seed: int
@@ -143,6 +153,11 @@ def simulate(
 
     Yields:
         Patients in the order of their seeds.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, simulate
+        >>> for patient in simulate(range(4), CohortSettings()):  # doctest: +SKIP
+        ...     print(patient.seed, patient.has_tumour)
     """
     pending = collections.deque()
     with ThreadPoolExecutor(workers) as pool:
@@ -171,6 +186,10 @@ def simulate_patient(seed: int, settings: CohortSettings) -> Patient:
     Raises:
         NotConvergedError: If the heat solver stops before its tolerance.
         ValueError: If no tumour of the settings fits into the patient.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, simulate_patient
+        >>> patient = simulate_patient(7, CohortSettings())  # doctest: +SKIP
     """
     rng = _random_streams(seed)
     has_tumour = bool(rng["coin"].integers(2))
@@ -211,6 +230,12 @@ def draw_healthy(seed: int, settings: CohortSettings) -> tuple[Twin, Acquisition
 
     Raises:
         ValueError: If the cohort is confounded.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, acquisition = draw_healthy(7, CohortSettings())
+        >>> 36 < twin.core < 38
+        True
     """
     if settings.confounded:
         raise ValueError("draw_healthy needs a cohort that is not confounded.")

@@ -69,6 +69,11 @@ class Surroundings(NamedTuple):
         air: Temperature around, degrees Celsius.
         core: Temperature at the chest wall, degrees Celsius.
         blood: Arterial temperature, degrees Celsius.
+
+    Example:
+        >>> from wbad_jax.bioheat import Surroundings
+        >>> Surroundings(heat_transfer=10.0, air=21.0, core=37.0, blood=37.0).air
+        21.0
     """
 
     heat_transfer: Array | float
@@ -114,6 +119,12 @@ def heat_balance(
     Reference:
         Pennes (1948), J. Appl. Physiol. 1:93; Patankar (1980), Numerical heat transfer
         and fluid flow, section 4.2, for conductances in series.
+
+    Example:
+        >>> from wbad_jax.bioheat import heat_balance
+        >>> balance = heat_balance(cells, medium, outside, spacing=0.003)
+        >>> balance.source.shape  # see `solve`
+        (8, 2, 2)
     """
     volume = cells.volume * spacing**3
     links = [
@@ -177,6 +188,12 @@ def skin_temperature(
         Degrees Celsius, `[..., rows, columns]`: the mean over the skin in each column
         of cells, weighted by its projection on the image; the air's where there is
         none.
+
+    Example:
+        >>> from wbad_jax.bioheat import skin_temperature
+        >>> skin = skin_temperature(balance, theta, cells, outside)  # see `solve`
+        >>> bool(jnp.all((skin > 21) & (skin < 37)))
+        True
     """
     air = surroundings.air - REFERENCE_CELSIUS
     skin = air + balance.skin_share * (theta - air)

@@ -59,6 +59,13 @@ def cut_cells(level: Nodes) -> CutCells:
     Reference:
         Johansen and Colella (1998), A Cartesian grid embedded boundary method for
         Poisson's equation on irregular domains, J. Comput. Phys. 147:60.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.bioheat import cut_cells
+        >>> corners = jnp.broadcast_to(jnp.arange(-4.0, 1.0)[:, None, None], (5, 3, 3))
+        >>> cut_cells(corners).depth.shape
+        (4, 2, 2)
     """
     faces = [_open_share(level, axis) for axis in AXES]
     faces = [jnp.where(share < _SLIVER, 0.0, share) for share in faces]

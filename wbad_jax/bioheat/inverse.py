@@ -52,6 +52,11 @@ class InverseSettings:
             so that much less is seldom reached.
         free_period_mm: Bands coarser than this are left free by the score of physics
             consistency: all that heat conduction could shape.
+
+    Example:
+        >>> from wbad_jax.bioheat import InverseSettings
+        >>> InverseSettings(num_starts=4).max_iterations
+        20
     """
 
     num_starts: int = 2
@@ -83,6 +88,12 @@ class Calibration:
         healthy_residual: Likewise without tumour.
         pixels: Pixels explained; chi-squares of the right model have about this mean.
         converged: Whether both estimates did.
+
+    Example:
+        >>> from wbad_jax.bioheat import Inverse
+        >>> inverse = Inverse(mask, template, 22.0, settings)  # doctest: +SKIP
+        >>> calibration = inverse.calibrate(celsius)  # doctest: +SKIP
+        >>> sorted(calibration.values)  # doctest: +SKIP
     """
 
     values: dict[str, float]
@@ -121,6 +132,11 @@ class Inverse:
         ValueError: If mask or region is empty, of another shape, larger than
             `MOST_PIXELS` of `whitening` or not the template's; or the template is
             impossible.
+
+    Example:
+        >>> from wbad_jax.bioheat import Inverse
+        >>> inverse = Inverse(mask, template, 22.0, settings)  # doctest: +SKIP
+        >>> calibration = inverse.calibrate(celsius)  # doctest: +SKIP
     """
 
     def __init__(

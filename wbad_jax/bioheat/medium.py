@@ -31,6 +31,12 @@ class Region(NamedTuple):
         tissue: What is there.
         volume: In cells, if known: the shares of the cells are scaled to it. A ball of
             few cells would be counted too large, and heat the skin too much.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.bioheat import MUSCLE, Region
+        >>> Region(jnp.ones((2, 2, 2)), MUSCLE).volume is None
+        True
     """
 
     level: Cells
@@ -61,6 +67,15 @@ def tissue_medium(
 
     Returns:
         Properties of cells and links.
+
+    Example:
+        >>> from wbad_jax.bioheat import FAT, SKIN, tissue_medium
+        >>> medium = tissue_medium(  # see `solve`
+        ...     cells.depth, background=FAT, regions=[], skin=SKIN, skin_thickness=0.5,
+        ...     extra_perfusion=0.0, spacing=0.003,
+        ... )
+        >>> len(medium.resistivity)
+        3
     """
     layers = [Region(skin_thickness - depth, skin), *regions]
     inner = _composed(_resistivity, background, regions, _share_of_cell)

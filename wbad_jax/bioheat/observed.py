@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy import ndimage
 
 from wbad_jax.bioheat import thermograms
 from wbad_jax.bioheat import twin as twins
@@ -98,7 +98,7 @@ def make_scene(
         )
     sigma = settings.camera.psf_sigma_pixels
     blurs = [
-        ndimage.gaussian_filter(np.eye(size), (sigma, 0), mode="nearest")
+        scipy.ndimage.gaussian_filter(np.eye(size), (sigma, 0), mode="nearest")
         for size in settings.shape
     ]
     emissivity = relative_emissivity(np.where(body, facing, 1.0), settings.camera)

@@ -11,8 +11,8 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy import ndimage, optimize
 
 from wbad_jax.bioheat import body_shape
 from wbad_jax.bioheat import twin as twins
@@ -57,6 +57,11 @@ class Outline:
             arms, neck or shoulders.
         agreement: Share of the pixels of either body, observed or template, that are of
             both, below the armpits.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, fit_outline
+        >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
+        >>> outline.agreement > 0.9  # doctest: +SKIP
     """
 
     template: Twin
@@ -123,6 +128,10 @@ def fit_outline(
         ValueError: If `body` has no outline.
         NoTemplateFitsError: If less than 90 % of the pixels agree, or less than half of
             the rows show both sides of the body.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, fit_outline
+        >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
     """
     body = np.asarray(body)
     if body.dtype != bool or body.ndim != 2 or not body.any() or body.all():
@@ -142,7 +151,7 @@ def fit_outline(
     z = np.zeros(mean.size)
     for reach in _REACHES_MM:
         arguments = distance, average, np.float32(mean), np.float32(root), reach
-        found = optimize.least_squares(
+        found = scipy.optimize.least_squares(
             _misfit,
             z,
             _misfit_slopes,  # pyright: ignore[reportArgumentType]: stub of "2-point"
@@ -237,8 +246,8 @@ def _silhouette_level(body: Body, grid: Grid) -> Float[Array, "rows columns"]:
 
 def _signed_distance(body: np.ndarray) -> np.ndarray:
     """From the outline in pixels, negative inside; the frame's edge is no outline."""
-    outside = np.asarray(ndimage.distance_transform_edt(~body))
-    inside = np.asarray(ndimage.distance_transform_edt(body))
+    outside = np.asarray(scipy.ndimage.distance_transform_edt(~body))
+    inside = np.asarray(scipy.ndimage.distance_transform_edt(body))
     # The outline runs midway between pixels.
     return np.where(body, 0.5 - inside, outside - 0.5)
 
@@ -257,6 +266,6 @@ def _sample_places(outline: Outline, shape: tuple[int, int]) -> list[np.ndarray]
 def _cell_means(image: np.ndarray, places: list[np.ndarray]) -> np.ndarray:
     """Means over the samples in each pixel of the grid, 0 beyond the picture."""
     grid = np.meshgrid(*places, indexing="ij")
-    samples = ndimage.map_coordinates(image.astype(float), grid, order=1)
+    samples = scipy.ndimage.map_coordinates(image.astype(float), grid, order=1)
     rows, columns = (len(axis) // _SAMPLES for axis in places)
     return samples.reshape(rows, _SAMPLES, columns, _SAMPLES).mean(axis=(1, 3))

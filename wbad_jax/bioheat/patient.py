@@ -11,7 +11,14 @@ from wbad_jax.bioheat.vessels import Points
 
 
 class Tissues(NamedTuple):
-    """The tissues of one person."""
+    """The tissues of one person.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> twin.tissues._fields
+        ('skin', 'fat', 'gland', 'muscle')
+    """
 
     skin: Tissue
     fat: Tissue
@@ -29,6 +36,12 @@ class Skin(NamedTuple):
         flank: Degrees by which the tissue under the skin is cooler at the outline,
             where it also loses heat to the sides and the back.
         nipples: Relative change of heat transfer at the left and right nipple.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> 11 < twin.skin.heat_transfer < 20
+        True
     """
 
     heat_transfer: Scalar
@@ -48,6 +61,12 @@ class Twin(NamedTuple):
         skin: Cooling of the skin.
         air: Room temperature, degrees Celsius.
         core: Temperature of chest wall and arterial blood, degrees Celsius.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
+        >>> twin, acquisition = draw_healthy(7, CohortSettings())
+        >>> twin._fields
+        ('body', 'tissues', 'vessels', 'skin', 'air', 'core')
     """
 
     body: Body
@@ -68,6 +87,15 @@ class Tumour(NamedTuple):
         diameter: mm.
         tissue: Its properties.
         vessels: Further points of heat exchange.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import CohortSettings, TumourSettings
+        >>> from wbad_jax.bioheat import draw_healthy, draw_tumour
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> rng = np.random.default_rng(0)
+        >>> 10 <= draw_tumour(rng, twin, "strong", TumourSettings()).diameter <= 30
+        True
     """
 
     column: Scalar

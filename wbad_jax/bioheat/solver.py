@@ -57,6 +57,23 @@ def solve(
 
     Reference:
         Saad (2003), Iterative methods for sparse linear systems, algorithm 9.1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.bioheat import (
+        ...     FAT, SKIN, Surroundings, cut_cells, heat_balance, solve, tissue_medium
+        ... )
+        >>> below = jnp.arange(-8.0, 1.0)[:, None, None]  # the skin is at 0
+        >>> cells = cut_cells(jnp.broadcast_to(below, (9, 3, 3)))
+        >>> medium = tissue_medium(
+        ...     cells.depth, background=FAT, regions=[], skin=SKIN, skin_thickness=0.5,
+        ...     extra_perfusion=0.0, spacing=0.003,
+        ... )
+        >>> outside = Surroundings(heat_transfer=10.0, air=21.0, core=37.0, blood=37.0)
+        >>> balance = heat_balance(cells, medium, outside, spacing=0.003)
+        >>> theta, report = solve(balance.operator, balance.source)
+        >>> bool(report.converged), theta.shape
+        (True, (8, 2, 2))
     """
 
     def matvec(theta):
@@ -82,6 +99,10 @@ def check_converged(report: SolveReport, name: str) -> None:
 
     Raises:
         NotConvergedError: With the residual and the number of iterations.
+
+    Example:
+        >>> from wbad_jax.bioheat import check_converged
+        >>> check_converged(report, "the slab")  # see `solve`
     """
     if not np.all(report.converged):
         raise NotConvergedError(

@@ -38,6 +38,11 @@ class ColdStress(NamedTuple):
         frame_seconds: From one picture to the next.
         num_frames: Pictures during the recovery; the first at its start.
         step_seconds: Time step; divides the two durations.
+
+    Example:
+        >>> from wbad_jax.bioheat import ColdStress
+        >>> ColdStress(num_frames=10).frame_seconds
+        15.0
     """
 
     heat_transfer: float = 2.5
@@ -113,6 +118,12 @@ def solve_healthy(twin: Twin, grid: Grid) -> tuple[Discretised, Array, View]:
     Raises:
         ValueError: If the patient is impossible.
         NotConvergedError: If the solver stops before its tolerance.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy, solve_healthy
+        >>> settings = CohortSettings()
+        >>> twin, _ = draw_healthy(7, settings)
+        >>> patient, theta, view = solve_healthy(twin, settings.grid)  # doctest: +SKIP
     """
     check_patient(twin, grid)
     healthy, theta, view, report = _healthy(_as_arrays(twin), grid)
@@ -140,6 +151,10 @@ def solve_tumour(
             reaches through the skin or the chest wall.
         ValueError: If it is too small for the grid, or its tissue impossible.
         NotConvergedError: If the solver stops before its tolerance.
+
+    Example:
+        >>> from wbad_jax.bioheat import solve_tumour
+        >>> ill = solve_tumour(twin, tumour, grid, well, theta)  # doctest: +SKIP
     """
     check_tumour(tumour, grid)
     ill, theta, view, report, place = _ill(
@@ -176,6 +191,10 @@ def cold_stress(
 
     Raises:
         NotConvergedError: If the solver stops before its tolerance.
+
+    Example:
+        >>> from wbad_jax.bioheat import ColdStress, cold_stress
+        >>> frames = cold_stress(patient, theta, grid, ColdStress())  # doctest: +SKIP
     """
     skin, report = _recovery(patient, theta, grid, protocol)
     check_converged(report, "cold stress")

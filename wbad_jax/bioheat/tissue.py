@@ -36,6 +36,11 @@ class Tissue(NamedTuple):
         metabolic_heat: W/m3.
         density: kg/m3.
         specific_heat: J/kg/K.
+
+    Example:
+        >>> from wbad_jax.bioheat import Tissue
+        >>> Tissue(conductivity=0.48, perfusion=5e-4, metabolic_heat=700.0).density
+        1050.0
     """
 
     conductivity: Scalar
@@ -103,6 +108,11 @@ def gautherie_heat(diameter: float) -> float:
     Reference:
         Gautherie (1980), Ann. N. Y. Acad. Sci. 335:383, heat against doubling time, in
         the closed form used by later breast models.
+
+    Example:
+        >>> from wbad_jax.bioheat import gautherie_heat
+        >>> gautherie_heat(0.01) > gautherie_heat(0.03)
+        True
     """
     if not diameter > 0:
         raise ValueError(f"gautherie_heat needs diameter > 0, got {diameter}.")

@@ -65,6 +65,14 @@ def evolve(
         Crank and Nicolson (1947), Proc. Camb. Phil. Soc. 43:50; Rannacher (1984),
         Finite element solution of diffusion problems with irregular data, Numer. Math.
         43:309, for the start.
+
+    Example:
+        >>> from wbad_jax.bioheat import evolve
+        >>> _, skin, last = evolve(  # see `solve`
+        ...     cells, medium, outside, theta, spacing=0.003, step=5.0, num_steps=2
+        ... )
+        >>> skin.shape, bool(last.converged)
+        ((2, 2, 2), True)
     """
     _check_steps(step, num_steps, keep_every)
     balance = heat_balance(cells, medium, surroundings, spacing)

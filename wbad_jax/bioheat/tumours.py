@@ -39,6 +39,11 @@ class TumourSettings:
         perfusion: Range of its blood flow, 1/s.
         vessel_share: Share of tumours that draw veins of their own.
         margin: Tumours lie within this share of the breast's outline.
+
+    Example:
+        >>> from wbad_jax.bioheat import TumourSettings
+        >>> TumourSettings(prior="weak").diameter_mm
+        (10.0, 30.0)
     """
 
     prior: str = "strong"
@@ -85,6 +90,16 @@ def draw_tumour(
 
     Raises:
         ValueError: If none of a thousand draws fits.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.bioheat import CohortSettings, TumourSettings
+        >>> from wbad_jax.bioheat import draw_healthy, draw_tumour
+        >>> twin, _ = draw_healthy(7, CohortSettings())
+        >>> rng = np.random.default_rng(0)
+        >>> tumour = draw_tumour(rng, twin, "weak", TumourSettings())
+        >>> tumour.depth > 0
+        True
     """
     for _ in range(_MOST_DRAWS):
         breast = twin.body.breasts[rng.integers(2)]

@@ -61,6 +61,13 @@ class View(NamedTuple):
         skin: Temperature, degrees Celsius, `[rows, columns]`.
         body: Whether there is skin, bool.
         facing: Cosine of the angle between skin and line of sight.
+
+    Example:
+        >>> from wbad_jax.bioheat import CohortSettings, draw_healthy, solve_healthy
+        >>> settings = CohortSettings()
+        >>> twin, _ = draw_healthy(7, settings)
+        >>> _, _, view = solve_healthy(twin, settings.grid)  # doctest: +SKIP
+        >>> view.skin.shape  # doctest: +SKIP
     """
 
     skin: Surface

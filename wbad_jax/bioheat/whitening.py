@@ -9,8 +9,8 @@ the Cholesky factor of the covariance of the body's pixels, which is exact.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Array, Bool, Float
-from scipy import linalg
 
 from wbad_jax.bioheat.cohort import CohortSettings
 
@@ -102,8 +102,8 @@ def whiten_body(power: np.ndarray, mask: Bool[np.ndarray, "rows columns"]) -> Wh
     rows, columns = np.nonzero(mask)
     covariance = np.fft.ifft2(power).real
     between = covariance[rows[:, None] - rows, columns[:, None] - columns]
-    factor = linalg.cholesky(between, lower=True, overwrite_a=True)
-    (invert_triangle,) = linalg.get_lapack_funcs(("trtri",), (factor,))
+    factor = scipy.linalg.cholesky(between, lower=True, overwrite_a=True)
+    (invert_triangle,) = scipy.linalg.get_lapack_funcs(("trtri",), (factor,))
     inverse, _ = invert_triangle(factor, lower=1)
     place = np.flatnonzero(mask)
     matrix = np.zeros((mask.size, mask.size), np.float32)

@@ -26,6 +26,14 @@ def audit_dataset(
     Returns:
         One finding a question, in a fixed order. Patients with an image that fails
         `pixel_values` are left out of the later ones.
+
+    Example:
+        >>> from wbad_jax.data import audit_dataset, split_by_patient
+        >>> shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
+        >>> parts = split_by_patient(dataset, shares, seed=0)  # see `Dataset`
+        >>> findings = audit_dataset(dataset, [parts], quick=True)
+        >>> sorted({finding.status for finding in findings})
+        ['not_run', 'pass']
     """
     parts = split_checks.part_numbers(len(dataset), splits)
     digests = duplicates.image_digests(dataset)

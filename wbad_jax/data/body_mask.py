@@ -1,8 +1,8 @@
 """Finds the body in a real exposure and shrinks the exposure within it."""
 
 import numpy as np
-from scipy import ndimage
-from skimage import filters, morphology, transform
+import scipy
+import skimage
 
 from wbad_jax.data.errors import DataError
 
@@ -41,7 +41,7 @@ def find_body(celsius: np.ndarray, name: str) -> np.ndarray:
             f"{name}: a body must differ from its background, but every temperature is "
             f"{celsius.min():g}."
         )
-    threshold = filters.threshold_otsu(celsius)
+    threshold = skimage.filters.threshold_otsu(celsius)
     mask = _largest_region(celsius > threshold)
     mask = _fill_cool_skin(celsius, mask, threshold)
     area = mask.mean()
@@ -63,12 +63,12 @@ def _fill_cool_skin(
     celsius: np.ndarray, mask: np.ndarray, threshold: float
 ) -> np.ndarray:
     """Fills holes whose median is nearer to the threshold than to the wall."""
-    filled = np.asarray(ndimage.binary_fill_holes(mask))
+    filled = np.asarray(scipy.ndimage.binary_fill_holes(mask))
     holes = _label(filled & ~mask)
     if not holes.any() or filled.all():
         return filled
     wall = np.median(celsius[~filled])
-    medians = ndimage.median(celsius, holes, range(1, holes.max() + 1))
+    medians = scipy.ndimage.median(celsius, holes, range(1, holes.max() + 1))
     skin = 1 + np.flatnonzero(medians > (wall + threshold) / 2)
     return mask | np.isin(holes, skin)
 
@@ -76,7 +76,7 @@ def _fill_cool_skin(
 def _label(mask: np.ndarray) -> np.ndarray:
     """Numbers the connected regions from 1, with 0 outside them."""
     regions = np.empty(mask.shape, np.int32)
-    ndimage.label(mask, output=regions)
+    scipy.ndimage.label(mask, output=regions)
     return regions
 
 
@@ -101,7 +101,7 @@ def shrink(
 
 def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(
-        transform.resize(
+        skimage.transform.resize(
             image, shape, order=1, mode="edge", anti_aliasing=True, preserve_range=True
         )
     )
@@ -127,8 +127,8 @@ def find_marker(
     """
     size = round(_PLATE_REACH_MM / millimetres_per_pixel)
     skin = np.where(body, celsius, np.median(celsius[body]))
-    cold = ndimage.grey_closing(skin, size=(size, size)) - skin
-    slope = ndimage.gaussian_gradient_magnitude(skin, 2.0) / millimetres_per_pixel
+    cold = scipy.ndimage.grey_closing(skin, size=(size, size)) - skin
+    slope = scipy.ndimage.gaussian_gradient_magnitude(skin, 2.0) / millimetres_per_pixel
     areas_mm2 = np.square(_PLATE_MM)
     rim = max(round(_RIM_MM / millimetres_per_pixel), 1)
     height, width = body.shape
@@ -139,11 +139,11 @@ def find_marker(
             if not areas_mm2[0] <= areas[part] <= areas_mm2[1]:
                 continue
             plate = parts == part
-            inner = np.asarray(ndimage.binary_erosion(plate), bool)
+            inner = np.asarray(scipy.ndimage.binary_erosion(plate), bool)
             edge = plate & ~inner
-            row, column = ndimage.center_of_mass(plate)
+            row, column = scipy.ndimage.center_of_mass(plate)
             near = row > height / 3 and abs(column / width - 0.5) < 0.2
             if near and np.median(slope[edge]) > _PLATE_SLOPE:
-                hull = morphology.convex_hull_image(plate)
-                return np.asarray(ndimage.binary_dilation(hull, iterations=rim))
+                hull = skimage.morphology.convex_hull_image(plate)
+                return np.asarray(scipy.ndimage.binary_dilation(hull, iterations=rim))
     return np.zeros_like(body)

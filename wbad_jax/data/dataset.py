@@ -33,6 +33,24 @@ class Dataset:
             stand for no temperature.
         name: Builder and config, "dmr_ir/frontal".
         version: Of the builder.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.data import PIXEL_UNITS, Dataset
+        >>> n, rng = 24, np.random.default_rng(0)
+        >>> dataset = Dataset(
+        ...     images=rng.random((n, 4, 4, 1), np.float32),
+        ...     masks=np.ones((n, 4, 4, 1), bool),
+        ...     labels=(np.arange(n) % 2).astype(np.int32),
+        ...     patient_ids=np.arange(n), patient_seeds=np.full(n, -1),
+        ...     frames=np.zeros(n, np.int32), seconds=np.zeros(n, np.float32),
+        ...     example_ids=np.arange(n).astype(str), factual=np.ones(n, bool),
+        ...     background_celsius=np.full(n, 22.0), noise_celsius=np.full(n, 0.05),
+        ...     parameters={"acquisition_year": 2012.0 + np.arange(n) // 12},
+        ...     window=PIXEL_UNITS, name="mine", version="1.0.0",
+        ... )
+        >>> len(dataset), len(dataset.subset(dataset.labels == 1))
+        (24, 12)
     """
 
     images: np.ndarray

@@ -53,6 +53,11 @@ class DmrIrConfig(tfds.core.BuilderConfig):
         images_per_patient: How many images each patient must have, at her first visit.
         incomplete: What to do with a patient who has another number of images: "refuse"
             the folder, or "leave_out" the patient.
+
+    Example:
+        >>> from wbad_jax.data import DmrIrConfig
+        >>> DmrIrConfig(name="mine", height=48, width=64).window
+        (22.0, 38.0)
     """
 
     height: int = 96
@@ -78,7 +83,13 @@ class DmrIrConfig(tfds.core.BuilderConfig):
 
 
 class DmrIr(tfds.core.GeneratorBasedBuilder):
-    """Thermograms of healthy and sick women; the frontal ones first."""
+    """Thermograms of healthy and sick women; the frontal ones first.
+
+    Example:
+        >>> from wbad_jax.data import DmrIr
+        >>> [config.name for config in DmrIr.BUILDER_CONFIGS]
+        ['frontal', 'static', 'dynamic']
+    """
 
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {

@@ -57,6 +57,12 @@ class DmrIrName:
         protocol: "static", after acclimatisation, or "dynamic", rewarming after a fan.
         date: Of the exposure, if the name says so.
         frame: Position in a series; 0 where the name says none.
+
+    Example:
+        >>> from wbad_jax.data import parse_name
+        >>> name = parse_name("T0328.1.1.D.2020-01-20.02")
+        >>> name.patient, name.protocol, name.date.isoformat()
+        (328, 'dynamic', '2020-01-20')
     """
 
     grammar: str
@@ -81,6 +87,11 @@ def parse_name(stem: str) -> DmrIrName:
 
     Raises:
         DataError: If the name is of no known grammar, or a part of it is impossible.
+
+    Example:
+        >>> from wbad_jax.data import parse_name
+        >>> parse_name("T0001").patient, parse_name("PAC_62_DN0").frame
+        (1, 0)
     """
     for grammar, pattern in _PATTERNS.items():
         if match := pattern.fullmatch(stem):

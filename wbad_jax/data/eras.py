@@ -34,6 +34,12 @@ def eras_of(
     Raises:
         DataError: If `by` is unknown, the boundaries do not ascend, or a patient's
             number is unknown or in two eras.
+
+    Example:
+        >>> from wbad_jax.data import eras_of
+        >>> eras = eras_of(dataset, "acquisition_year", [2013])  # see `Dataset`
+        >>> sorted(set(eras.values()))
+        [0, 1]
     """
     if by != PATIENT_NUMBER and by not in dataset.parameters:
         known = ", ".join([PATIENT_NUMBER, *dataset.parameters])
@@ -97,6 +103,13 @@ def split_by_era(
     Raises:
         DataError: If an era is unknown, none or all are held out, the fraction is not
             between 0 and 1, or a part lacks a class.
+
+    Example:
+        >>> from wbad_jax.data import eras_of, split_by_era
+        >>> eras = eras_of(dataset, "acquisition_year", [2013])  # see `Dataset`
+        >>> parts = split_by_era(dataset, eras, [1], validation_fraction=0.25, seed=0)
+        >>> len(parts["test"])
+        12
     """
     known = sorted(set(eras.values()))
     unknown = sorted(set(held_out) - set(known))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 import tensorflow_datasets as tfds
-from scipy import ndimage
 
 from wbad_jax.bioheat import camera
 
@@ -136,7 +136,9 @@ def measure_scalars(celsius: np.ndarray, mask: np.ndarray) -> dict[str, np.float
     """
     outside = ~mask
     # Towards the frame's border nothing is mixed: hence a border of ones.
-    inner = ndimage.binary_erosion(outside, iterations=_OUTLINE_PIXELS, border_value=1)
+    inner = scipy.ndimage.binary_erosion(
+        outside, iterations=_OUTLINE_PIXELS, border_value=1
+    )
     outside = np.asarray(inner, bool) if np.any(inner) else outside
     background = celsius[outside].mean() if outside.any() else 0.0
     return {

@@ -22,6 +22,11 @@ class Finding:
             they seem to. "warn": they may. "not_run": the question could not be asked.
         sentence: The answer, with its numbers.
         evidence: More numbers; what JSON can hold, without NaN.
+
+    Example:
+        >>> from wbad_jax.data import Finding
+        >>> Finding("exact_duplicates", "Equal images", "pass", "None.").status
+        'pass'
     """
 
     id: str
@@ -36,7 +41,15 @@ class Finding:
 
 
 def worst_status(findings: Sequence[Finding]) -> str:
-    """The worst status among findings, "not_run" if there are none."""
+    """The worst status among findings, "not_run" if there are none.
+
+    Example:
+        >>> from wbad_jax.data import Finding, worst_status
+        >>> told = (("a", "pass"), ("b", "warn"))
+        >>> found = [Finding(name, name, status, "") for name, status in told]
+        >>> worst_status(found)
+        'warn'
+    """
     return max((f.status for f in findings), key=STATUSES.index, default="not_run")
 
 

@@ -10,7 +10,7 @@ the cosines have a standard deviation of 0.125 with 64 components, as those have
 import dataclasses
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from wbad_jax.data.coarse_images import coarse_images
 from wbad_jax.data.dataset import Dataset
@@ -80,7 +80,7 @@ def fit_codes(dataset: Dataset) -> ImageCodes | None:
         return None
     # Each pair is compared twice, once with a mirror image.
     pairs = len(dataset) * (len(dataset) - 1)
-    t = stats.t.isf(ALPHA / pairs, count - 1)
+    t = scipy.stats.t.isf(ALPHA / pairs, count - 1)
     chance = float(t / np.sqrt(t**2 + count - 1))
     axes = axes[:, :count] / np.sqrt(variances[:count])
     return ImageCodes(mean, axes, max(_LEAST_COSINE, chance))

@@ -52,6 +52,9 @@ def decode_pixels(
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             _check(image, name, most_pixels)
+            if image.format == "PNG":
+                image.verify()  # the checksums, which reading pixels does not look at
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             return _to_array(image, name)
     except DataError:
         raise

@@ -45,6 +45,11 @@ class ImageFolderConfig(tfds.core.BuilderConfig):
         body: What counts as body: the whole "frame"; what `find_body` finds; or the
             pixels other than 0 of pictures of the same path below the folder "masks".
         pixels: How pictures become images.
+
+    Example:
+        >>> from wbad_jax.data import ImageFolderConfig
+        >>> ImageFolderConfig(name="mine", patient_pattern="(?P<patient>P[0-9]+)_").body
+        'frame'
     """
 
     classes: tuple[str, ...] = examples.LABEL_NAMES
@@ -74,7 +79,13 @@ class ImageFolderConfig(tfds.core.BuilderConfig):
 
 
 class ImageFolder(tfds.core.GeneratorBasedBuilder):
-    """Pictures in a folder, labelled by sub-folders or by a table."""
+    """Pictures in a folder, labelled by sub-folders or by a table.
+
+    Example:
+        >>> from wbad_jax.data import ImageFolder
+        >>> ImageFolder.BUILDER_CONFIGS[0].classes
+        ('healthy', 'tumour')
+    """
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}

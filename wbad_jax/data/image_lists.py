@@ -137,6 +137,8 @@ def list_table(
     for line, row in rows:
         try:
             listed.append(_listed_row(root, row, classes, pattern, scalars))
+        except OSError as error:  # a name too long for a file
+            raise DataError(f"{table}, line {line}: {error.strerror}.") from error
         except DataError as error:
             raise DataError(f"{table}, line {line}: {error}") from error
     return _checked(root, listed)
@@ -195,9 +197,12 @@ def _to_date(text: str) -> datetime.date | None:
 
 def _to_number(column: str, text: str) -> float:
     try:
-        return float(text) if text else math.nan
+        number = float(text.replace("_", "x")) if text else math.nan
     except ValueError:
         raise DataError(f"{column} must be a number, got {text!r}.") from None
+    if math.isinf(number):
+        raise DataError(f"{column} must be finite, got {text!r}.")
+    return number
 
 
 def _safe_name(root: pathlib.Path, path: pathlib.Path) -> str:

@@ -28,6 +28,13 @@ def split_by_image(
 
     Raises:
         DataError: If leakage is not allowed, or the fractions are impossible.
+
+    Example:
+        >>> from wbad_jax.data import split_by_image
+        >>> shares = {"train": 0.5, "test": 0.5}
+        >>> parts = split_by_image(dataset, shares, seed=0, allow_leakage=True)
+        >>> len(parts["train"])  # see `Dataset`
+        12
     """
     if not allow_leakage:
         raise DataError(

@@ -3,14 +3,7 @@
 import dataclasses
 
 import numpy as np
-from scipy import stats
-from sklearn import (
-    decomposition,
-    linear_model,
-    model_selection,
-    pipeline,
-    preprocessing,
-)
+import scipy
 
 from wbad_jax.data.coarse_images import coarse_images
 from wbad_jax.data.dataset import Dataset
@@ -80,7 +73,7 @@ def linear_separation(
     labels = [positive, *(rng.permutation(positive) for _ in range(_PERMUTATIONS))]
     scores = _scores(features, 2.0 * np.stack(labels, axis=1) - 1)
     # Areas under the curve from the ranks of the positive patients (Mann and Whitney).
-    ranks = stats.rankdata(scores, axis=0)
+    ranks = scipy.stats.rankdata(scores, axis=0)
     rank_sums = np.array([r[own].sum() for r, own in zip(ranks.T, labels, strict=True)])
     p_value = float((rank_sums >= rank_sums[0]).mean())
     found = separation(scores[:, 0], positive)
@@ -92,6 +85,14 @@ def _scores(features: np.ndarray, signs: np.ndarray) -> np.ndarray:
 
     The folds do not look at labels, which makes permuted ones as good as the others.
     """
+    from sklearn import (  # here: slow to import
+        decomposition,
+        linear_model,
+        model_selection,
+        pipeline,
+        preprocessing,
+    )
+
     components = min(_MOST_COMPONENTS, len(features) // 4)
     model = pipeline.make_pipeline(
         decomposition.PCA(components, random_state=0),

@@ -1,5 +1,6 @@
 """Reads and checks a folder of temperature matrices and its table of diagnoses."""
 
+import contextlib
 import csv
 import pathlib
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ _DIAGNOSES = {"healthy": 0, "sick": 1}
 # A thermal camera has a megapixel at most; a larger file is a mistake or an attack.
 MOST_PIXELS = 2**26
 _MOST_NAMED = 10
+_MOST_QUOTED = 40
 
 
 class Exposure(NamedTuple):
@@ -259,19 +261,26 @@ def _read_row(
             f"{name}, row {number}: a row must have {columns} temperatures, got "
             f"{len(fields)}. One may be missing, or the file truncated."
         )
-    try:
-        return [float(field) for field in fields]
-    except ValueError:
-        pass
+    # Python also takes 3_1.5 for a number.
+    if "_" not in "".join(fields):
+        with contextlib.suppress(ValueError):
+            return [float(field) for field in fields]
     for column, field in enumerate(fields, start=1):
         where = f"{name}, row {number}, column {column}"
         if not field.strip():
             raise DataError(f"{where}: the temperature is missing.")
         try:
-            float(field)
+            float(field.replace("_", "x"))
         except ValueError:
-            raise DataError(f"{where}: {field.strip()!r} is not a number.") from None
+            raise DataError(
+                f"{where}: {_quoted(field.strip())} is not a number."
+            ) from None
     raise AssertionError("unreachable: one field failed above")
+
+
+def _quoted(text: str) -> str:
+    """What stands in a file, cut where it is long."""
+    return repr(text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "...")
 
 
 def _list(patients: list[int]) -> str:

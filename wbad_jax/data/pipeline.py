@@ -1,7 +1,8 @@
 """Prepares a data set once, then reads it into memory."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -48,11 +49,17 @@ def load(
 
     Raises:
         DataError: See `prepare` and `load_by_name`.
+
+    Example:
+        >>> from wbad_jax.data import load
+        >>> cohort = load("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> cohort.images.shape  # doctest: +SKIP
     """
     if builder_name.startswith(PREFIX):
         return load_by_name(builder_name, manual_dir, settings or {})
     builder = prepare(builder_name, data_dir, manual_dir, settings=settings)
-    return read_examples(builder, twins=twins)
+    with _damage_told(pathlib.Path(builder.data_dir)):
+        return read_examples(builder, twins=twins)
 
 
 def prepare(
@@ -87,15 +94,21 @@ def prepare(
         DataError: If the name or a setting is unknown or impossible, `manual_dir` is
             needed or missing, a file in it breaks a rule, or `data_dir` cannot be
             written.
+
+    Example:
+        >>> from wbad_jax.data import prepare, read_index
+        >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> len(read_index(builder)["label"])  # doctest: +SKIP
     """
     builder_class, config = find_builder(builder_name, settings or {})
     root = pathlib.Path(data_dir)
     if builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
         folder = _check_manual_dir(builder_class, manual_dir)
         root = root / f"from-{_folder_state(folder)}"
-    builder = builder_class(
-        data_dir=str(root), config=config, file_format="array_record"
-    )
+    with _damage_told(root):
+        builder = builder_class(
+            data_dir=str(root), config=config, file_format="array_record"
+        )
     if not pathlib.Path(builder.data_dir).is_dir():
         name = f"{builder.name}/{config.name}"
         print(f"Preparing {name} {builder.version} in {builder.data_dir}", flush=True)
@@ -108,6 +121,20 @@ def prepare(
     if isinstance(builder, SimulatedThermograms):
         builder.simulation.remove()
     return builder
+
+
+@contextlib.contextmanager
+def _damage_told(folder: pathlib.Path) -> Iterator[None]:
+    """Names the folder of prepared data where reading them fails."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # TFDS fails in a dozen ways on damaged files
+        raise DataError(
+            f"{folder}: the prepared data cannot be read: {type(error).__name__}: "
+            f"{error}. If they are damaged, delete this folder to prepare them again."
+        ) from error
 
 
 def find_builder(
@@ -124,6 +151,13 @@ def find_builder(
 
     Raises:
         DataError: If the name or a setting is unknown, or a value is impossible.
+
+    Example:
+        >>> from wbad_jax.data import find_builder
+        >>> name, changes = "simulated_thermograms/tiny", {"num_patients": 4}
+        >>> builder, config = find_builder(name, changes)
+        >>> config.num_patients
+        4
     """
     name, _, config_name = builder_name.partition("/")
     if name not in BUILDERS:

@@ -42,6 +42,11 @@ class PixelSettings:
             those of black and white. None: the levels stand for no temperature.
         white_level: Grey level of pixel value 1; if None the largest of 8 or 16 bits.
         mask_background: Set everything outside the body to a constant.
+
+    Example:
+        >>> from wbad_jax.data import PixelSettings
+        >>> PixelSettings(height=64, width=64, window=(22.0, 38.0)).channels
+        1
     """
 
     height: int = 128

@@ -36,6 +36,11 @@ def read_examples(
 
     Returns:
         The examples, ordered by patient, frame and label.
+
+    Example:
+        >>> from wbad_jax.data import prepare, read_examples
+        >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> read_examples(builder, twins=False).images.shape  # doctest: +SKIP
     """
     source = _source(builder)
     positions = range(len(source)) if positions is None else positions
@@ -103,6 +108,11 @@ def read_index(builder: tfds.core.DatasetBuilder) -> dict[str, np.ndarray]:
 
     Returns:
         `patient_id`, `frame` and `label`, the factual state, by position.
+
+    Example:
+        >>> from wbad_jax.data import prepare, read_index
+        >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
+        >>> sorted(read_index(builder))  # doctest: +SKIP
     """
     source = _source(builder)
     names = ("patient_id", "frame", "label")

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 import numpy as np
-from scipy import optimize, stats
-from sklearn import linear_model, metrics, model_selection, pipeline, preprocessing
+import scipy
 
 from wbad_jax.data.findings import ALPHA
 
@@ -48,7 +47,7 @@ class Separation:
         """
         pairs = self.num_positive * self.num_negative
         error = math.sqrt((self.num_positive + self.num_negative + 1) / (12 * pairs))
-        z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(0.8)
+        z = scipy.stats.norm.ppf(1 - alpha / 2) + scipy.stats.norm.ppf(0.8)
         return float(min(1.0, 0.5 + z * error))
 
 
@@ -62,6 +61,13 @@ def cross_validated_scores(features: np.ndarray, positive: np.ndarray) -> np.nda
     Returns:
         Log odds of the positive class, `[patients]` float64.
     """
+    from sklearn import (  # here: slow to import
+        linear_model,
+        model_selection,
+        pipeline,
+        preprocessing,
+    )
+
     model = pipeline.make_pipeline(
         preprocessing.StandardScaler(), linear_model.LogisticRegression()
     )
@@ -83,8 +89,10 @@ def separation(scores: np.ndarray, positive: np.ndarray) -> Separation:
         scores: `[patients]`, finite.
         positive: `[patients]` bool, with some of both classes.
     """
+    from sklearn import metrics  # here: slow to import
+
     ours, others = scores[positive], scores[~positive]
-    test = stats.mannwhitneyu(ours, others, alternative="greater")
+    test = scipy.stats.mannwhitneyu(ours, others, alternative="greater")
     auc = float(metrics.roc_auc_score(positive, scores))
     low, high = auc_interval(auc, len(ours), len(others))
     p_value = min(1.0, 2 * float(test.pvalue))
@@ -106,7 +114,7 @@ def auc_interval(auc: float, num_positive: int, num_negative: int):
     Returns:
         Lower and upper end.
     """
-    z = float(stats.norm.ppf(0.975))
+    z = float(scipy.stats.norm.ppf(0.975))
     spread = (num_positive + num_negative) / 2 - 1
 
     def beyond(area: float) -> float:
@@ -122,7 +130,7 @@ def auc_interval(auc: float, num_positive: int, num_negative: int):
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     # SciPy's inferred type covers `full_output=True` too, which adds a report.
-    return float(cast(float, optimize.brentq(function, low, high)))
+    return float(cast(float, scipy.optimize.brentq(function, low, high)))
 
 
 def enough_patients(positive: np.ndarray) -> bool:

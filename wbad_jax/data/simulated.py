@@ -33,6 +33,11 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
             not overlap share no patient.
         window: Temperatures mapped to 0 and 1, degrees Celsius.
         cohort: What the patients are like.
+
+    Example:
+        >>> from wbad_jax.data import SimulatedThermogramsConfig as Config
+        >>> Config(name="mine", num_patients=10, first_seed=5).window
+        (22.0, 38.0)
     """
 
     num_patients: int
@@ -101,6 +106,12 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
 
     Attributes:
         workers: Patients simulated at a time.
+
+    Example:
+        >>> from wbad_jax.data import SimulatedThermograms
+        >>> names = [config.name for config in SimulatedThermograms.BUILDER_CONFIGS]
+        >>> "quickstart" in names
+        True
     """
 
     VERSION = tfds.core.Version("2.0.0")

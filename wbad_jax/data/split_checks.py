@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.findings import ALPHA, Finding, some
@@ -129,7 +129,7 @@ def class_balance(dataset: Dataset, splits: Splits) -> Finding:
 def _p_value(table: np.ndarray) -> float:
     """Of equal shares in all rows, by a chi-square test."""
     # SciPy makes the class of the result at run time, so its fields have no types.
-    return float(cast(Any, stats.chi2_contingency(table)).pvalue)
+    return float(cast(Any, scipy.stats.chi2_contingency(table)).pvalue)
 
 
 def _patients_of(dataset: Dataset, rows: np.ndarray, classes: list[int]) -> list[int]:

@@ -36,6 +36,13 @@ def split_by_patient(
     Raises:
         DataError: If the fractions are not positive or do not sum to 1, or a part lacks
             a class.
+
+    Example:
+        >>> from wbad_jax.data import split_by_patient
+        >>> shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
+        >>> parts = split_by_patient(dataset, shares, seed=0)  # see `Dataset`
+        >>> {name: len(rows) for name, rows in parts.items()}
+        {'train': 12, 'validation': 6, 'test': 6}
     """
     check_fractions(fractions)
     rng = np.random.default_rng(seed)
@@ -82,6 +89,12 @@ def patient_folds(
 
     Raises:
         DataError: If a class has fewer patients than folds, or a part lacks a class.
+
+    Example:
+        >>> from wbad_jax.data import patient_folds
+        >>> folds = patient_folds(dataset, 3, validation_fraction=0.25, seed=0)
+        >>> [len(fold["test"]) for fold in folds]  # see `Dataset`
+        [8, 8, 8]
     """
     if num_folds < 2:
         raise DataError(f"patient_folds needs num_folds >= 2, got {num_folds}.")
@@ -122,6 +135,11 @@ def check_disjoint(*cohorts: Dataset | SimulatedThermogramsConfig) -> None:
 
     Raises:
         DataError: Naming two cohorts and a patient of both.
+
+    Example:
+        >>> from wbad_jax.data import check_disjoint
+        >>> first = dataset.subset(np.arange(8))  # see `Dataset`
+        >>> check_disjoint(first, dataset.subset(np.arange(8, 24)))
     """
     members = [(cohort.name, *_identities(cohort)) for cohort in cohorts]
     for first, second in itertools.combinations(members, 2):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from wbad_jax.data.errors import DataError
 
@@ -75,6 +75,13 @@ def thermogram_statistics(
     Raises:
         DataError: If shapes or types differ from the above, a temperature of the body
             is not finite, or no pixel is more than 12 mm inside the outline.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.data import thermogram_statistics
+        >>> celsius, body = np.full((32, 32), 33.0), np.ones((32, 32), bool)
+        >>> thermogram_statistics(celsius, body, 3.0)["body_mean"]
+        33.0
     """
     celsius = _checked_body(celsius, mask, millimetres_per_pixel)
     interior = _interior(mask, millimetres_per_pixel)
@@ -108,6 +115,13 @@ def compare(
 
     Raises:
         DataError: If a side is empty, or two images have statistics of other names.
+
+    Example:
+        >>> from wbad_jax.data import compare
+        >>> ours = [{"body_mean": 33 + i / 9} for i in range(9)]
+        >>> real = [{"body_mean": 34 + i / 9} for i in range(9)]
+        >>> [found.name for found in compare(ours, real)]
+        ['body_mean']
     """
     for argument, images in (("simulated", simulated), ("real", real)):
         if not images:
@@ -146,7 +160,7 @@ def _checked_body(celsius: np.ndarray, mask: np.ndarray, pixel: float) -> np.nda
 
 def _interior(mask: np.ndarray, pixel: float) -> np.ndarray:
     """Pixels farther than the margin from outline and frame."""
-    distance = pixel * np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))
+    distance = pixel * np.asarray(scipy.ndimage.distance_transform_edt(np.pad(mask, 1)))
     if distance.max() <= _MARGIN_MM:
         raise DataError(
             f"mask must reach more than {_MARGIN_MM:g} mm inside its outline, got "
@@ -170,14 +184,14 @@ def _detail(celsius: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
     """What a Gaussian of so many pixels removes; meaningful inside the mask."""
     if sigma < _LEAST_SIGMA_PIXELS:
         return np.full(mask.shape, math.nan)
-    weight = ndimage.gaussian_filter(mask.astype(float), sigma, mode="constant")
-    total = ndimage.gaussian_filter(celsius, sigma, mode="constant")
+    weight = scipy.ndimage.gaussian_filter(mask.astype(float), sigma, mode="constant")
+    total = scipy.ndimage.gaussian_filter(celsius, sigma, mode="constant")
     return celsius - total / np.where(mask, weight, 1.0)
 
 
 def _largest_square(mask: np.ndarray) -> tuple[slice, slice]:
     """Largest square of odd side within the mask, the nearest to its centroid."""
-    distance = ndimage.distance_transform_cdt(np.pad(mask, 1), "chessboard")
+    distance = scipy.ndimage.distance_transform_cdt(np.pad(mask, 1), "chessboard")
     reach = np.asarray(distance) - 1  # of a square beyond its centre
     centres = np.argwhere(reach == reach.max()) - 1
     offsets = centres - np.argwhere(mask).mean(0)

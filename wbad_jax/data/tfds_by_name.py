@@ -39,6 +39,11 @@ class TfdsSettings:
             taken for another patient.
         scalars: Further features of one number, to be audited as shortcuts.
         pixels: How pictures become images.
+
+    Example:
+        >>> from wbad_jax.data import TfdsSettings
+        >>> TfdsSettings(split="test", one_image_per_patient=True).label_key
+        'label'
     """
 
     split: str = "train"
@@ -79,6 +84,11 @@ def load_by_name(
     Raises:
         DataError: If there is no such data set or feature, it was not stored as
             array_record, or an example breaks a rule.
+
+    Example:
+        >>> from wbad_jax.data import load_by_name
+        >>> settings = {"one_image_per_patient": True}
+        >>> digits = load_by_name("tfds:mnist", None, settings)  # doctest: +SKIP
     """
     chosen = make_settings(settings)
     name = builder_name.removeprefix(PREFIX)

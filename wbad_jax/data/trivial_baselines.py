@@ -8,7 +8,6 @@ of 0.97, since healthy and sick women were imaged in different years.
 from collections.abc import Callable
 
 import numpy as np
-from sklearn import linear_model, pipeline, preprocessing
 
 from wbad_jax.data.dataset import Dataset
 from wbad_jax.data.errors import DataError
@@ -51,6 +50,13 @@ def baseline_scores(
 
     Raises:
         DataError: If the feature is unknown or the training part has one class only.
+
+    Example:
+        >>> from wbad_jax.data import baseline_scores
+        >>> train, test = np.arange(16), np.arange(16, 24)
+        >>> scores = baseline_scores(dataset, train, test, "patient_number")
+        >>> scores.shape  # see `Dataset`
+        (8,)
     """
     if feature not in BASELINE_FEATURES:
         raise DataError(
@@ -63,6 +69,8 @@ def baseline_scores(
             f"{labels.sum()} of {len(labels)} with one."
         )
     values = BASELINE_FEATURES[feature](dataset).astype(np.float64)[:, None]
+    from sklearn import linear_model, pipeline, preprocessing  # here: slow to import
+
     model = pipeline.make_pipeline(
         preprocessing.StandardScaler(), linear_model.LogisticRegression()
     )

@@ -42,6 +42,14 @@ def cycle_spin(
 
     Raises:
         ValueError: If a shift is negative.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import cycle_spin
+        >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> same = cycle_spin(lambda shifted: shifted, image, max_shifts=1)
+        >>> bool(jnp.allclose(same, image))
+        True
     """
     shifts = (max_shifts,) * 2 if isinstance(max_shifts, int) else tuple(max_shifts)
     if not min(shifts) >= 0:
@@ -93,6 +101,15 @@ def random_shifts(
 
     Raises:
         ValueError: If `count` is below 1.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import random_shifts
+        >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> same = random_shifts(lambda x: x, image, jax.random.key(0), 2)
+        >>> bool(jnp.allclose(same, image))
+        True
     """
     if not count >= 1:
         raise ValueError(f"count must be at least 1, got {count}.")

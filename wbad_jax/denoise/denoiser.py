@@ -74,6 +74,14 @@ def wavelet_denoise(
     Raises:
         ValueError: If rule "learned" or "predicted" comes without `learned`, thresholds
             do not fit the images, or `backward` is unknown.
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax.denoise import DenoiserSettings, wavelet_denoise
+        >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (1, 32, 32, 1))
+        >>> denoised = wavelet_denoise(noise, DenoiserSettings())
+        >>> bool(denoised.std() < noise.std() / 2)
+        True
     """
     if backward not in BACKWARD_MODES:
         raise ValueError(f"backward must be in {BACKWARD_MODES}, got {backward!r}.")
@@ -198,6 +206,13 @@ class Denoiser(nnx.Module):
     Learned thresholds are `sigma * softplus(raw)`: positive by construction,
     differentiable in image and parameter. `raw` holds one value for each level and
     orientation, more or fewer with another `sharing`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import Denoiser, DenoiserSettings
+        >>> denoiser = Denoiser(DenoiserSettings(threshold_rule="universal"))
+        >>> denoiser(jnp.ones((1, 8, 8, 1))).shape
+        (1, 8, 8, 1)
     """
 
     def __init__(

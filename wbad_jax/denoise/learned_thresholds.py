@@ -70,6 +70,14 @@ class ThresholdPredictor(nnx.Module):
     over sigma, and kurtosis, with level and orientation one-hot: how much signal there
     is, and how sparse. One network serves all subbands and channels. The last layer
     starts at zero, so that training starts from the universal threshold.
+
+    Example:
+        >>> from flax import nnx
+        >>> from wbad_jax.denoise import Denoiser, DenoiserSettings
+        >>> settings = DenoiserSettings(threshold_rule="predicted")
+        >>> denoiser = Denoiser(settings, rngs=nnx.Rngs(params=0))
+        >>> len(nnx.to_flat_state(nnx.state(denoiser, nnx.Param))) > 0
+        True
     """
 
     def __init__(self, settings: DenoiserSettings, num_pixels: int, *, rngs: nnx.Rngs):

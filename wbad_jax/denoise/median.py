@@ -58,6 +58,13 @@ def median_magnitude(
     Returns:
         `[*batch, 1, 1, channels]`, same dtype. Its gradient goes to the one or two
         middle elements, in equal shares where several elements are equal to them.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import median_magnitude
+        >>> band = jnp.array([1.0, -2.0, 3.0, -8.0, 5.0]).reshape(1, 1, 5, 1)
+        >>> print(median_magnitude(band).ravel())
+        [3.]
     """
     # Half-precision types have no room for the pivots; the conversion is exact.
     wide = coefficients

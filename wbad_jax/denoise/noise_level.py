@@ -41,6 +41,13 @@ def noise_sigma(
     Reference:
         Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage,
         Biometrika 81(3), section 4.2.
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax.denoise import noise_sigma
+        >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (1, 64, 64, 1))
+        >>> round(float(noise_sigma(noise).squeeze()), 2)
+        0.1
     """
     if stop_gradient:
         images = jax.lax.stop_gradient(images)

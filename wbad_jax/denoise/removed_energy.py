@@ -18,6 +18,11 @@ def subband_names(level: int) -> tuple[str, ...]:
 
     Args:
         level: Levels of the decomposition.
+
+    Example:
+        >>> from wbad_jax.denoise import subband_names
+        >>> subband_names(1)
+        ('level1_horizontal', 'level1_vertical', 'level1_diagonal')
     """
     return tuple(
         f"level{number}_{orientation}"
@@ -43,6 +48,14 @@ def removed_energy(
         Sum of the squared coefficients over the pixels of the image, the mean square
         in pixel units where the transform keeps energy; in the order of
         `subband_names`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import DenoiserSettings, removed_energy
+        >>> image = jnp.arange(64.0).reshape(1, 8, 8, 1)
+        >>> settings = DenoiserSettings(level=1)
+        >>> removed_energy(image, jnp.zeros_like(image), settings).shape
+        (1, 3)
     """
     _, details = decompose(images - denoised, settings)
     pixels = images.shape[-3] * images.shape[-2]

@@ -66,6 +66,12 @@ class DenoiserSettings:
             multiple of `2**level`.
         backend: How to compute the transform, see `wavelets.dwt2`; `stationary` has
             one way only.
+
+    Example:
+        >>> from wbad_jax.denoise import DenoiserSettings
+        >>> settings = DenoiserSettings(threshold_rule="bayes", shrinkage="garrote")
+        >>> settings.wavelet, settings.level
+        ('haar', 2)
     """
 
     wavelet: str = "haar"

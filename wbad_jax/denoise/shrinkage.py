@@ -40,6 +40,12 @@ def soft_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
     Reference:
         Donoho (1995), De-noising by soft-thresholding, IEEE Trans. Information Theory
         41(3), equation 1.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import soft_threshold
+        >>> print(soft_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
+        [ 0.  1. -3.]
     """
     coefficients = jnp.asarray(coefficients)
     return _soft(coefficients, _as_threshold(threshold, coefficients))
@@ -82,6 +88,12 @@ def hard_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
     Reference:
         Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage,
         Biometrika 81(3), section 2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import hard_threshold
+        >>> print(hard_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
+        [ 0.  2. -4.]
     """
     threshold = _as_threshold(threshold, coefficients)
     return jnp.where(jnp.abs(coefficients) > threshold, coefficients, 0)
@@ -103,6 +115,12 @@ def garrote_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeff
     Reference:
         Gao (1998), Wavelet shrinkage denoising using the non-negative garrote, Journal
         of Computational and Graphical Statistics 7(4), equation 2.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import garrote_threshold
+        >>> print(garrote_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
+        [ 0.    1.5  -3.75]
     """
     threshold = _as_threshold(threshold, coefficients)
     outside = jnp.abs(coefficients) > threshold
@@ -134,6 +152,12 @@ def firm_threshold(
     Reference:
         Gao and Bruce (1997), WaveShrink with firm shrinkage, Statistica Sinica 7,
         equation 2.2.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import firm_threshold
+        >>> print(firm_threshold(jnp.array([0.5, 1.5, 3.0]), 1.0, 2.0))
+        [0. 1. 3.]
     """
     threshold = _as_threshold(threshold, coefficients)
     upper = 2 * threshold if upper is None else jnp.asarray(upper)

@@ -40,6 +40,13 @@ def softplus_soft_threshold(
 
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import softplus_soft_threshold
+        >>> x = jnp.array([0.0, 1.0, 5.0])
+        >>> [round(float(y), 3) for y in softplus_soft_threshold(x, 1.0, 0.1)]
+        [0.0, 0.069, 4.0]
     """
     c, t, w = _prepared(coefficients, threshold, width)
     return w * (jax.nn.softplus((c - t) / w) - jax.nn.softplus(-(c + t) / w))
@@ -69,6 +76,13 @@ def zhang_soft_threshold(
     Reference:
         Zhang (2001), Thresholding neural network for adaptive noise reduction, IEEE
         Trans. Neural Networks 12(3).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import zhang_soft_threshold
+        >>> x = jnp.array([0.0, 1.0, 5.0])
+        >>> [round(float(y), 3) for y in zhang_soft_threshold(x, 1.0, 0.1)]
+        [0.0, 0.049, 4.0]
     """
     c, t, w = _prepared(coefficients, threshold, width)
     return _zhang(c, t, w)
@@ -98,6 +112,13 @@ def sigmoid_hard_threshold(
     Reference:
         Zhang (2001), IEEE Trans. Neural Networks 12(3); Michau, Frusque and Fink
         (2022), Fully learnable deep wavelet transform, PNAS 119(8).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import sigmoid_hard_threshold
+        >>> x = jnp.array([0.0, 1.0, 5.0])
+        >>> [round(float(y), 3) for y in sigmoid_hard_threshold(x, 1.0, 0.1)]
+        [0.0, 0.5, 5.0]
     """
     c, t, w = _prepared(coefficients, threshold, width)
     return c * (jax.nn.sigmoid((c - t) / w) + jax.nn.sigmoid(-(c + t) / w))
@@ -123,6 +144,13 @@ def smooth_garrote_threshold(
 
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import smooth_garrote_threshold
+        >>> x = jnp.array([0.0, 2.0, 5.0])
+        >>> [round(float(y), 3) for y in smooth_garrote_threshold(x, 1.0, 0.1)]
+        [0.0, 1.501, 4.8]
     """
     c, t, w = _prepared(coefficients, threshold, width)
     soft = _zhang(c, t, w)
@@ -148,6 +176,13 @@ def smooth_firm_threshold(
 
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import smooth_firm_threshold
+        >>> x = jnp.array([0.0, 1.5, 5.0])
+        >>> [round(float(y), 3) for y in smooth_firm_threshold(x, 1.0, 0.1)]
+        [0.0, 1.004, 5.0]
     """
     c, t, w = _prepared(coefficients, threshold, width)
     return 2 * _zhang(c, t, w) - _zhang(c, 2 * t, w)

@@ -27,6 +27,13 @@ def universal_threshold(sigma: PerChannel, num_pixels: int) -> PerChannel:
 
     Reference:
         Donoho and Johnstone (1994), Biometrika 81(3), section 2.2 (VisuShrink).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import universal_threshold
+        >>> sigma = jnp.full((1, 1, 1, 1), 0.1)
+        >>> round(float(universal_threshold(sigma, 64 * 64).squeeze()), 3)
+        0.408
     """
     return sigma * jnp.sqrt(2 * jnp.log(jnp.asarray(num_pixels, sigma.dtype)))
 
@@ -48,6 +55,14 @@ def bayes_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
     Reference:
         Chang, Yu and Vetterli (2000), Adaptive wavelet thresholding for image denoising
         and compression, IEEE Trans. Image Processing 9(9), equations 12 to 17.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import bayes_threshold
+        >>> band = jnp.array([3.0, -5.0, 4.0, -4.0]).reshape(1, 2, 2, 1)
+        >>> sigma = jnp.ones((1, 1, 1, 1))
+        >>> round(float(bayes_threshold(band, sigma).squeeze()), 3)
+        0.254
     """
     variance = jnp.square(sigma)
     energy = jnp.mean(jnp.square(coefficients), axis=(-3, -2), keepdims=True)
@@ -94,6 +109,14 @@ def sure_risk(
     Reference:
         Donoho and Johnstone (1995), JASA 90(432), equation 11; Zhang (2001), IEEE
         Trans. Neural Networks 12(3).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import sure_risk
+        >>> band = jnp.array([3.0, -5.0, 0.1, -0.2]).reshape(1, 2, 2, 1)
+        >>> one = jnp.ones((1, 1, 1, 1))
+        >>> sure_risk(band, one, one).shape
+        (1, 1, 1, 1)
     """
     if not smoothing > 0:
         raise ValueError(f"smoothing must be positive, got {smoothing}.")
@@ -132,6 +155,13 @@ def sure_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
     Reference:
         Donoho and Johnstone (1995), Adapting to unknown smoothness via wavelet
         shrinkage, JASA 90(432), section 2.3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import sure_threshold
+        >>> band = jnp.array([3.0, -5.0, 0.1, -0.2]).reshape(1, 2, 2, 1)
+        >>> sure_threshold(band, jnp.ones((1, 1, 1, 1))).shape
+        (1, 1, 1, 1)
     """
     *batch, height, width, channels = coefficients.shape
     count = height * width

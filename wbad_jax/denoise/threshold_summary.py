@@ -25,6 +25,13 @@ def summarise_thresholds(
         more than one channel `threshold/level1/horizontal/channel0`. Of a set of
         images these are means, and `.../quantile10`, 50 and 90 stand beside them.
         `threshold/collapsed` is the share below a hundredth of the start.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.denoise import summarise_thresholds
+        >>> summary = summarise_thresholds(jnp.ones((2, 2, 3, 1)), 1.0)
+        >>> sorted(summary)[:2]
+        ['threshold/collapsed', 'threshold/level1/diagonal']
     """
     summary = {"threshold/collapsed": jnp.mean(thresholds < COLLAPSED * start)}
     images = tuple(range(thresholds.ndim - 3))

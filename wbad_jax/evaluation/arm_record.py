@@ -29,6 +29,12 @@ class ArmRecord:
         trained_on: Names of the attacks that made its training examples.
         pair_bounds: Highest robust accuracy on "test_pairs" by (norm, epsilon).
         undefended: Record of the arm without any defence, None if there is none.
+
+    Example:
+        >>> from wbad_jax.evaluation import ArmRecord
+        >>> record = ArmRecord(arm="wbad", outcomes=[clean, attacked])  # see `Outcome`
+        >>> list(record.clean())
+        ['test']
     """
 
     arm: str

@@ -37,6 +37,14 @@ def attack_self_test(
     Returns:
         A fail if one succeeds inside, or one of `GRADIENT_ATTACKS` fails at 101 % (one
         of `MINIMAL_NORM_ATTACKS`: at 120 %) on any image.
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.evaluation import attack_self_test
+        >>> tried = {"pgd": PGD(num_steps=4)}
+        >>> attack_self_test(tried, (8, 8, 1), jax.random.key(0)).status
+        'pass'
     """
     if not attacks:
         return not_run("There is no attack.")

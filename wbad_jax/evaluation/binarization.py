@@ -16,7 +16,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from wbad_jax import attacks
 from wbad_jax.evaluation.arm_record import percent
@@ -98,11 +97,15 @@ def fit_heads(features: np.ndarray, scale: float) -> Heads:
 
 
 def _fit_head(points: np.ndarray, scale: float) -> tuple[np.ndarray, float, bool]:
+    from sklearn import linear_model  # here: slow to import
+
     mean, spread = points.mean(axis=0), points.std(axis=0)
     spread = np.where(spread > 1e-12, spread, np.inf)  # constant features drop out
     labels = np.arange(len(points)) == len(points) - 1
     # Nearly without penalty: they are to be separated perfectly.
-    model = LogisticRegression(C=1e5, solver="newton-cholesky", class_weight="balanced")
+    model = linear_model.LogisticRegression(
+        C=1e5, solver="newton-cholesky", class_weight="balanced"
+    )
     model.fit((points - mean) / spread, labels)
     weights = model.coef_[0] / spread
     score = points @ weights

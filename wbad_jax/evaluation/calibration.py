@@ -5,9 +5,8 @@ is that of the label against the rest.
 """
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import special
-from sklearn.linear_model import LogisticRegression
 
 POSITIVE = 1  # the label of a tumour
 _BINS = 15
@@ -17,14 +16,14 @@ def log_odds(logits: Float[np.ndarray, "n classes"]) -> Float[np.ndarray, " n"]:
     """Log odds of label 1 against the rest, under the softmax."""
     logits = np.asarray(logits, np.float64)
     others = np.delete(logits, POSITIVE, axis=-1)
-    return logits[:, POSITIVE] - special.logsumexp(others, axis=-1)
+    return logits[:, POSITIVE] - scipy.special.logsumexp(others, axis=-1)
 
 
 def brier_score(
     logits: Float[np.ndarray, "n classes"], positive: Bool[np.ndarray, " n"]
 ) -> float:
     """Mean squared difference of the probability of label 1 and whether it is there."""
-    return float(np.mean((special.expit(log_odds(logits)) - positive) ** 2))
+    return float(np.mean((scipy.special.expit(log_odds(logits)) - positive) ** 2))
 
 
 def expected_calibration_error(
@@ -38,7 +37,7 @@ def expected_calibration_error(
     Reference:
         Naeini, Cooper and Hauskrecht (2015), AAAI.
     """
-    probability = special.expit(log_odds(logits))
+    probability = scipy.special.expit(log_odds(logits))
     bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
     return float(np.abs(np.bincount(bins, probability - positive)).sum() / len(bins))
 
@@ -63,7 +62,9 @@ def calibration_line(
     if positive.all() or not positive.any() or _separated(score, positive):
         return None, None
     centre, scale = score.mean(), score.std()
-    fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
+    from sklearn import linear_model  # here: slow to import
+
+    fit = linear_model.LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8)
     fit.fit(((score - centre) / scale)[:, None], positive)
     slope = float(fit.coef_[0, 0] / scale)
     intercept = np.ravel(fit.intercept_)[0]  # one, of two classes

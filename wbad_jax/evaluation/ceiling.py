@@ -22,10 +22,8 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import sparse, stats
-from scipy.sparse import csgraph
-from scipy.spatial import distance
 
 NORMS = ("linf", "l2", "l1")
 # Images are float32: a conflict is counted only if it is safe from rounding.
@@ -43,6 +41,15 @@ class PairBound:
         conflicts: Whether the two images of each patient conflict, `[n]` bool.
         matching: Size of a maximum matching of the conflict graph over all patients, or
             None if not computed.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import pair_bound
+        >>> healthy = np.zeros((2, 4, 4, 1))
+        >>> tumour = healthy + np.array([0.01, 0.5]).reshape(2, 1, 1, 1)
+        >>> bound = pair_bound(healthy, tumour, epsilon=0.01)
+        >>> bound.share, bound.accuracy
+        (0.5, 0.75)
     """
 
     norm: str
@@ -90,6 +97,14 @@ def pair_bound(
     Raises:
         ValueError: If shapes do not fit, there is no patient, a value is not finite,
             the radius is negative, or the norm unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import pair_bound
+        >>> healthy = np.zeros((2, 4, 4, 1))
+        >>> tumour = healthy + np.array([0.01, 0.5]).reshape(2, 1, 1, 1)
+        >>> pair_bound(healthy, tumour, epsilon=0.01).accuracy
+        0.75
     """
     healthy, tumour = _flat_pairs(healthy, tumour)
     _check_budget(epsilon, norm)
@@ -119,8 +134,16 @@ def maximum_matching(graph: Bool[np.ndarray, "healthy tumour"]) -> int:
 
     Returns:
         The largest number of conflicting pairs that share no image.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import maximum_matching
+        >>> maximum_matching(np.array([[True, True], [True, False]]))
+        2
     """
-    matched = csgraph.maximum_bipartite_matching(sparse.csr_array(graph))
+    matched = scipy.sparse.csgraph.maximum_bipartite_matching(
+        scipy.sparse.csr_array(graph)
+    )
     return int((matched >= 0).sum())
 
 
@@ -140,13 +163,19 @@ def one_member_bound(conflicts: Bool[np.ndarray, " n"], level: float = 0.95) -> 
 
     Raises:
         ValueError: If there is no patient, or the level not between 0 and 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import one_member_bound
+        >>> one_member_bound(np.array([True, False, False, False]))
+        1.0
     """
     if not len(conflicts):
         raise ValueError("conflicts needs at least one patient, got none.")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}.")
     count, n = int(np.sum(conflicts)), len(conflicts)
-    hits = int(stats.binom.ppf(level, count, 0.5)) if count else 0
+    hits = int(scipy.stats.binom.ppf(level, count, 0.5)) if count else 0
     return 1 - (count - hits) / n
 
 
@@ -165,7 +194,7 @@ def _conflict(difference, first, second, epsilon: float, norm: str) -> bool:
 
 
 def _distances(healthy, tumour, norm: str) -> np.ndarray:
-    return distance.cdist(healthy, tumour, _METRICS[norm])
+    return scipy.spatial.distance.cdist(healthy, tumour, _METRICS[norm])
 
 
 def _conflict_graph(healthy, tumour, masks, epsilon: float, norm: str) -> np.ndarray:

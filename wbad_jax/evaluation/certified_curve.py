@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from wbad_jax.evaluation.ceiling import pair_bound
 from wbad_jax.evaluation.smoothing import Certificates
@@ -20,6 +20,13 @@ class AccuracyCurve:
         accuracy: `[radii]`, over images.
         ci_low: Lower end of a 95 % interval.
         ci_high: Upper end.
+
+    Example:
+        >>> from wbad_jax.evaluation import accuracy_curve
+        >>> right = np.array([[True, True, False], [True, False, False]])
+        >>> curve = accuracy_curve(right, np.arange(3), radii=(0.1, 0.2))
+        >>> curve.accuracy.round(3).tolist()
+        [0.667, 0.333]
     """
 
     radius: np.ndarray
@@ -37,6 +44,14 @@ def certified_right(
         certificates: Of each image.
         labels: True classes, `[n]`.
         radii: L2, in pixel units.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certified_right, certify_votes
+        >>> votes = np.array([[2, 98], [98, 2]])
+        >>> certificates = certify_votes(votes, votes, sigma=0.25, alpha=0.001)
+        >>> certified_right(certificates, np.array([1, 1]), radii=(0.1, 1.0)).tolist()
+        [[True, False], [False, False]]
     """
     right = (certificates.predicted == labels) & ~certificates.abstained
     return right & (certificates.radius >= np.asarray(radii)[:, None])
@@ -59,6 +74,13 @@ def accuracy_curve(
 
     Raises:
         ValueError: If there is no image.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import accuracy_curve
+        >>> right = np.array([[True, True], [True, False]])  # by radius and image
+        >>> accuracy_curve(right, np.arange(2), radii=(0.1, 0.2)).accuracy
+        array([1. , 0.5])
     """
     if not right.size:
         raise ValueError("accuracy_curve needs at least one image and one radius.")
@@ -77,7 +99,7 @@ def wilson_bounds(
     Reference:
         Wilson (1927), Probable inference, JASA 22(158).
     """
-    z = stats.norm.ppf((1 + level) / 2)
+    z = scipy.stats.norm.ppf((1 + level) / 2)
     middle = share + z**2 / (2 * trials)
     half = z * np.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
     scale = 1 + z**2 / trials
@@ -97,6 +119,12 @@ def crossings(
         empirical: Accuracy under attack, where to abstain is an error.
         undecided: Share of images on which the attacked classifier abstains. The vote
             is then too close to refute a certificate.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import crossings
+        >>> crossings(np.array([0.9, 0.8]), np.array([0.95, 0.7]), np.zeros(2))
+        array([False,  True])
     """
     return certified > empirical + undecided + 1e-9
 
@@ -113,6 +141,15 @@ def contradictory_twins(
         first: Of one image of each pair.
         second: Of the other.
         distance: L2, of the two.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certify_votes, contradictory_twins
+        >>> for_1, for_0 = np.array([[2, 98]]), np.array([[98, 2]])
+        >>> sick = certify_votes(for_1, for_1, sigma=0.25, alpha=0.001)
+        >>> well = certify_votes(for_0, for_0, sigma=0.25, alpha=0.001)
+        >>> contradictory_twins(sick, well, np.array([0.1]))
+        array([ True])
     """
     apart = first.predicted != second.predicted
     certified = ~first.abstained & ~second.abstained
@@ -135,6 +172,14 @@ def above_pair_bound(
         images: All of them.
         healthy: Rows of the healthy twin of each patient.
         tumour: Rows of the other, in the same order.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import above_pair_bound
+        >>> images = np.array([0.0, 0.3]).reshape(2, 1, 1, 1)
+        >>> right = np.array([[True, True], [True, True]])  # by radius and image
+        >>> above_pair_bound(right, (0.1, 1.0), images, np.array([0]), np.array([1]))
+        array([False,  True])
     """
     pairs = np.concatenate([healthy, tumour])
     bounds = [
@@ -152,6 +197,13 @@ def twin_rows(
     Args:
         patient_ids: `[n]`.
         labels: `[n]`, 0 for healthy.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import twin_rows
+        >>> healthy, tumour = twin_rows(np.array([4, 4, 5, 5]), np.array([0, 1, 1, 0]))
+        >>> healthy.tolist(), tumour.tolist()
+        ([0, 3], [1, 2])
     """
     rows = {}
     for row, key in enumerate(zip(patient_ids.tolist(), labels.tolist(), strict=True)):

@@ -16,6 +16,11 @@ class Verdict(NamedTuple):
         status: "pass", "fail" or "not_run".
         sentence: What was found, with its numbers, or why nothing was.
         evidence: Numbers, strings, and lists and dicts of them; no NaN.
+
+    Example:
+        >>> from wbad_jax.evaluation import Verdict
+        >>> Verdict("fail", "An attack is too weak.", {"n": 3}).status
+        'fail'
     """
 
     status: Status
@@ -34,6 +39,12 @@ class CheckResult:
         status: "pass", "fail" or "not_run".
         sentence: As in `Verdict`.
         evidence: As in `Verdict`.
+
+    Example:
+        >>> from wbad_jax.evaluation import Verdict, collect
+        >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
+        >>> results[0].arm, results[0].id
+        ('wbad', 'C2')
     """
 
     id: str

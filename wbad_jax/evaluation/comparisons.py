@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from wbad_jax.evaluation.intervals import (
     bootstrap_interval,
@@ -33,13 +33,19 @@ def mcnemar(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> fl
     Reference:
         McNemar (1947), Psychometrika 12(2), with the binomial law in place of its
         approximation.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import mcnemar
+        >>> mcnemar(np.array([True] * 5), np.array([False] * 5))
+        0.0625
     """
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     discordant = only_first + only_second
     if not discordant:
         return 1.0
-    return float(stats.binomtest(only_first, discordant).pvalue)
+    return float(scipy.stats.binomtest(only_first, discordant).pvalue)
 
 
 def sign_flip(sums: Float[np.ndarray, " patients"]) -> float:
@@ -50,6 +56,12 @@ def sign_flip(sums: Float[np.ndarray, " patients"]) -> float:
 
     Returns:
         Share of the draws with a total as far from 0, itself counted in.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import sign_flip
+        >>> round(sign_flip(np.array([1.0, 1.0, 1.0])), 2)
+        0.25
     """
     sums = sums[sums != 0]
     signs = np.random.default_rng(0).choice((-1.0, 1.0), (_FLIPS, len(sums)))
@@ -63,6 +75,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Reference:
         Holm (1979), A simple sequentially rejective multiple test procedure,
         Scandinavian Journal of Statistics 6(2).
+
+    Example:
+        >>> from wbad_jax.evaluation import holm
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
@@ -83,6 +100,13 @@ def paired_interval(
     Returns:
         Both ends. Where no patient differs the next one may, either way: then they are
         Wilson's bound for none among as many patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import paired_interval
+        >>> low, high = paired_interval(np.array([0.0, 1.0, 1.0, 0.0]), np.arange(4))
+        >>> low < 0.5 < high
+        True
     """
     if np.any(change):
         return bootstrap_interval(change, patient_ids)
@@ -103,6 +127,12 @@ def compare(own: Outcome, reference: Outcome) -> dict[str, Any]:
 
     Raises:
         ValueError: If the examples are not the same.
+
+    Example:
+        >>> from wbad_jax.evaluation import compare
+        >>> found = compare(attacked, clean)  # see `Outcome`
+        >>> found["difference"], found["p_value"]
+        (-0.5, 0.5)
     """
     if not np.array_equal(own.example_ids, reference.example_ids):
         raise ValueError("compare needs outcomes of the same examples in order.")
@@ -137,6 +167,13 @@ def compare_arms(
 
     Returns:
         Records with the fields of `compare`, the condition and `p_holm`.
+
+    Example:
+        >>> from wbad_jax.evaluation import compare_arms
+        >>> other = dataclasses.replace(clean.condition, arm="undefended")
+        >>> reference = dataclasses.replace(clean, condition=other)
+        >>> [row["arm"] for row in compare_arms([reference, clean], "undefended")]
+        ['wbad']
     """
     kept = [o for o in outcomes if o.condition.attack in ("none", "worst_case")]
     of_reference = {o.condition: o for o in kept if o.condition.arm == reference}

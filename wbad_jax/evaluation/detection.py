@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from sklearn.metrics import roc_curve
 
 from wbad_jax.evaluation.metrics import margins
 from wbad_jax.types import Logits, PerExample
@@ -34,6 +33,13 @@ def prediction_change(logits: Logits, others: Logits) -> PerExample:
     Returns:
         L1 distance of the centred logits; with two classes the absolute difference of
         the margins. Unlike a distance of probabilities it does not saturate.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.evaluation import prediction_change
+        >>> same, other = jnp.array([[3.0, 0.0]]), jnp.array([[0.0, 3.0]])
+        >>> print(prediction_change(same, same))
+        [0.]
     """
     change = logits - others
     return jnp.sum(jnp.abs(change - jnp.mean(change, -1, keepdims=True)), axis=-1)
@@ -48,6 +54,12 @@ def frozen_limit(scores: np.ndarray, false_alarms: float = FALSE_ALARMS) -> floa
 
     Raises:
         ValueError: If there is no score, one is not finite, or the share is no share.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import frozen_limit
+        >>> frozen_limit(np.arange(100.0), false_alarms=0.05)
+        94.0
     """
     if not len(scores) or not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite and one at least, got {scores}.")
@@ -65,6 +77,13 @@ class Guarded:
         logits: `[n, classes]`.
         labels: True classes, `[n]`.
         excess: Score less the frozen limit, `[n]`; flagged where positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Guarded
+        >>> logits, silent = np.array([[1.0, 0.0], [1.0, 0.0]]), np.full(2, -1.0)
+        >>> Guarded(logits=logits, labels=np.array([0, 1]), excess=silent).wrong
+        array([False,  True])
     """
 
     logits: np.ndarray
@@ -84,6 +103,14 @@ def best_hidden(candidates: Sequence[Guarded]) -> Guarded:
 
     Args:
         candidates: Of the same examples in the same order.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Guarded, best_hidden
+        >>> one = dict(logits=np.array([[0.0, 1.0]]), labels=np.array([0]))
+        >>> seen, hidden = (Guarded(**one, excess=np.array([x])) for x in (1.0, -1.0))
+        >>> best_hidden([seen, hidden]).excess
+        array([-1.])
     """
     excess = np.stack([each.excess for each in candidates])
     logits = np.stack([each.logits for each in candidates])
@@ -118,6 +145,16 @@ class Detection:
             of the clean validation images.
         broken_and_undetected: Share of all examples that are misclassified and not
             above the limit.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Guarded, measure_detection
+        >>> labels, right = np.zeros(4, int), np.tile([1.0, 0.0], (4, 1))
+        >>> before = Guarded(logits=right, labels=labels, excess=np.full(4, -1.0))
+        >>> after = Guarded(logits=right[:, ::-1], labels=labels, excess=np.ones(4))
+        >>> found = measure_detection(before, after, np.arange(4))
+        >>> found.auc, found.broken_and_undetected
+        (1.0, 0.0)
     """
 
     n: int
@@ -146,7 +183,18 @@ def measure_detection(
 
     Raises:
         ValueError: If the lengths differ, nothing is there, or a number is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Guarded, measure_detection
+        >>> labels, right = np.zeros(4, int), np.tile([1.0, 0.0], (4, 1))
+        >>> clean = Guarded(logits=right, labels=labels, excess=np.full(4, -1.0))
+        >>> fooled = Guarded(logits=1 - right, labels=labels, excess=np.full(4, -2.0))
+        >>> measure_detection(clean, fooled, np.arange(4)).broken_and_undetected
+        1.0
     """
+    from sklearn import metrics  # here: slow to import
+
     _check(clean, attacked, patient_ids)
     fooled = attacked.wrong & ~clean.wrong
     caught = attacked.excess > 0
@@ -156,7 +204,7 @@ def measure_detection(
         auc, low, high = _area(clean.excess, attacked.excess, fooled, patient_ids, seed)
         truth = np.repeat([0, 1], [len(fooled), fooled.sum()])
         scores = np.concatenate([clean.excess, attacked.excess[fooled]])
-        false, true, _ = roc_curve(truth, scores)
+        false, true, _ = metrics.roc_curve(truth, scores)
         found = float(caught[fooled].mean())
     return Detection(
         n=len(fooled),

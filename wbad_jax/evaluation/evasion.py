@@ -16,6 +16,12 @@ class Evasion:
 
     Attributes:
         attack: The attack on classifier and detector.
+
+    Example:
+        >>> from wbad_jax.attacks import DetectorAwarePGD
+        >>> from wbad_jax.evaluation import Evasion
+        >>> Evasion(attack=DetectorAwarePGD(num_steps=10)).norm
+        'linf'
     """
 
     attack: DetectorAwarePGD

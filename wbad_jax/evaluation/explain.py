@@ -22,6 +22,12 @@ def explain(
 
     Returns:
         Sentences in English, in the order of the arms; none without adaptive rows.
+
+    Example:
+        >>> from wbad_jax.evaluation import add_worst_cases, explain, make_rows
+        >>> outcomes = add_worst_cases([clean, attacked])  # see `Outcome`
+        >>> rows = make_rows(outcomes, window=(22.0, 38.0))
+        >>> sentences = explain(rows, epsilon=0.01)
     """
     rows = list(rows)
     adaptive = [r for r in rows if r["protocol"] == "adaptive" and r["norm"] == norm]

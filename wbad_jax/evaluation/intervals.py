@@ -8,12 +8,11 @@ their images. Draws are the same in every call: equal data give equal intervals.
 import functools
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int, Shaped
-from scipy import special, stats
 
 _DRAWS = 2000
 _LEVELS = (0.025, 0.975)
-_Z = float(stats.norm.ppf(_LEVELS[1]))
 
 
 @functools.lru_cache(maxsize=10_000)  # SciPy takes a millisecond, rows repeat
@@ -27,15 +26,30 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
 
     Reference:
         Wilson (1927), Probable inference, JASA 22(158).
+
+    Example:
+        >>> from wbad_jax.evaluation import wilson_interval
+        >>> low, high = wilson_interval(90, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
     """
-    result = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    result = scipy.stats.binomtest(successes, n).proportion_ci(level, method="wilson")
     return float(result.low), float(result.high)
 
 
 def sums_by_patient(
     values: Float[np.ndarray, " n"], patient_ids: Int[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " patients"], Int[np.ndarray, " patients"]]:
-    """Sum of the values and number of examples of each patient."""
+    """Sum of the values and number of examples of each patient.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import sums_by_patient
+        >>> values, patients = np.array([1.0, 0.0, 1.0]), np.array([7, 7, 9])
+        >>> sums, counts = sums_by_patient(values, patients)
+        >>> sums.tolist(), counts.tolist()
+        ([1.0, 1.0], [2, 1])
+    """
     _, index = np.unique(patient_ids, return_inverse=True)
     return np.bincount(index, values), np.bincount(index)
 
@@ -71,6 +85,13 @@ def bootstrap_interval(
     Args:
         values: One of each example.
         patient_ids: To whom the examples belong.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import bootstrap_interval
+        >>> low, high = bootstrap_interval(np.array([0.0, 1.0, 1.0, 1.0]), np.arange(4))
+        >>> 0 <= low < 0.75 < high <= 1
+        True
     """
     sums, counts = sums_by_patient(values, patient_ids)
     draws = patient_draws(len(counts))
@@ -90,6 +111,14 @@ def proportion_interval(
     Args:
         hits: Bool, at least one.
         patient_ids: To whom the examples belong.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import proportion_interval
+        >>> hits = np.array([True, True, True, False])
+        >>> low, high = proportion_interval(hits, np.arange(4))
+        >>> round(low, 2), round(high, 2)
+        (0.3, 0.95)
     """
     patients = len(np.unique(patient_ids))
     if patients == len(hits):
@@ -124,6 +153,14 @@ def auc_with_interval(
         Sun and Xu (2014), IEEE Signal Processing Letters 21(11).
         Obuchowski (1997), Nonparametric analysis of clustered ROC curve data,
         Biometrics 53(2).
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import auc_with_interval
+        >>> scores, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
+        >>> auc, low, high = auc_with_interval(scores, positive > 0, np.arange(4))
+        >>> auc
+        0.75
     """
     _, patient = np.unique(patient_ids, return_inverse=True)
     above, below = _placements(scores, positive)
@@ -142,9 +179,10 @@ def auc_with_interval(
         variance += among / (among - 1) * np.sum(sums**2)
         deviations.append(sums)
     variance += 2 * number / (number - 1) * np.sum(deviations[0] * deviations[1])
-    half = _Z * np.sqrt(max(variance, 0.0)) / (area * (1 - area))
-    centre = special.logit(area)
-    low, high = special.expit([centre - half, centre + half])
+    z = float(scipy.stats.norm.ppf(_LEVELS[1]))
+    half = z * np.sqrt(max(variance, 0.0)) / (area * (1 - area))
+    centre = scipy.special.logit(area)
+    low, high = scipy.special.expit([centre - half, centre + half])
     return area, float(low), float(high)
 
 
@@ -153,9 +191,12 @@ def _placements(scores, positive) -> tuple[np.ndarray, np.ndarray]:
 
     Ties count half.
     """
-    ranks = stats.rankdata(scores)
+    ranks = scipy.stats.rankdata(scores)
     count = int(positive.sum())
-    within = stats.rankdata(scores[positive]), stats.rankdata(scores[~positive])
+    within = (
+        scipy.stats.rankdata(scores[positive]),
+        scipy.stats.rankdata(scores[~positive]),
+    )
     above = (ranks[positive] - within[0]) / (len(scores) - count)
     below = 1 - (ranks[~positive] - within[1]) / count
     return above, below

@@ -111,6 +111,12 @@ def check_record(record: ArmRecord) -> dict[str, Verdict]:
 
     Returns:
         Verdicts by check.
+
+    Example:
+        >>> from wbad_jax.evaluation import ArmRecord, check_record
+        >>> record = ArmRecord(arm="wbad", outcomes=[clean, attacked])  # see `Outcome`
+        >>> sorted({verdict.status for verdict in check_record(record).values()})
+        ['fail', 'not_run', 'pass']
     """
     return {name: check(record) for name, check in RECORD_CHECKS.items()}
 
@@ -127,6 +133,12 @@ def collect(
 
     Returns:
         Results in the order of `TITLES`.
+
+    Example:
+        >>> from wbad_jax.evaluation import Verdict, collect
+        >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
+        >>> sorted({result.status for result in results})
+        ['not_run']
     """
     found: dict[str, list[Verdict]] = {}
     for name, verdict in verdicts:
@@ -144,12 +156,26 @@ def collect(
 
 
 def to_records(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
-    """Results as `checks.json` holds them."""
+    """Results as `checks.json` holds them.
+
+    Example:
+        >>> from wbad_jax.evaluation import Verdict, collect, to_records
+        >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
+        >>> sorted(to_records(results)[0])
+        ['arm', 'evidence', 'id', 'sentence', 'status', 'title']
+    """
     return [dataclasses.asdict(result) for result in results]
 
 
 def format_failures(results: Iterable[CheckResult]) -> str:
-    """The failed checks in words, for the terminal; a line that says so if none did."""
+    """The failed checks in words, for the terminal; a line that says so if none did.
+
+    Example:
+        >>> from wbad_jax.evaluation import Verdict, collect, format_failures
+        >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
+        >>> print(format_failures(results))
+        Checks: 0 passed, 0 failed, 26 not run.
+    """
     results = list(results)
     failed = [result for result in results if result.status == "fail"]
     passed = sum(result.status == "pass" for result in results)

@@ -1,7 +1,7 @@
 """Checks of what an evaluation records and reports."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from wbad_jax.evaluation.arm_record import ArmRecord, ids_of, percent, worst
 from wbad_jax.evaluation.check_results import Verdict, not_run, verdict
@@ -223,7 +223,7 @@ def _separation_p_value(logits: np.ndarray, labels: np.ndarray) -> float | None:
     if positive.all() or not positive.any():
         return None
     score = logits[:, POSITIVE] - np.delete(logits, POSITIVE, axis=-1).max(axis=-1)
-    test = stats.mannwhitneyu(
+    test = scipy.stats.mannwhitneyu(
         score[positive], score[~positive], alternative="greater"
     )  # fmt: skip
     return float(test.pvalue)

@@ -18,6 +18,11 @@ class CorrectMatrix:
         example_ids: `[examples]` strings.
         correct: `[attacks, epsilons, examples]`, True also where nothing was run.
         evaluated: `[attacks, epsilons]`, whether the attack was run at that radius.
+
+    Example:
+        >>> from wbad_jax.evaluation import correct_matrix
+        >>> correct_matrix([clean, attacked]).robust_accuracy  # see `Outcome`
+        array([1. , 0.5])
     """
 
     attacks: tuple[str, ...]
@@ -51,6 +56,12 @@ def correct_matrix(outcomes: Iterable[Outcome]) -> CorrectMatrix:
     Raises:
         ValueError: If they are of several arms, sets, protocols, norms or surrogates,
             of other examples, or the clean one is missing.
+
+    Example:
+        >>> from wbad_jax.evaluation import correct_matrix
+        >>> matrix = correct_matrix([clean, attacked])  # see `Outcome`
+        >>> matrix.attacks, matrix.correct.shape
+        (('none', 'pgd'), (2, 2, 4))
     """
     outcomes = [o for o in outcomes if o.condition.attack != "worst_case"]
     clean = [o for o in outcomes if o.condition.protocol == "clean"]

@@ -22,6 +22,12 @@ class Metrics:
     negative; with no example of a class they are None, like `auc` and the calibration
     line without both. Names with `_low` and `_high`, and `ci_low` and `ci_high` of the
     accuracy, are the ends of 95 % intervals, see `intervals`.
+
+    Example:
+        >>> from wbad_jax.evaluation import classification_metrics
+        >>> found = classification_metrics(attacked.logits, attacked.labels)
+        >>> found.accuracy, found.sensitivity, found.specificity  # see `Outcome`
+        (0.5, 0.5, 0.5)
     """
 
     n: int
@@ -57,6 +63,12 @@ def classification_metrics(
 
     Raises:
         ValueError: If there is no example, or a logit is NaN.
+
+    Example:
+        >>> from wbad_jax.evaluation import classification_metrics
+        >>> found = classification_metrics(clean.logits, clean.labels)  # see `Outcome`
+        >>> found.accuracy, round(found.ci_low, 2)
+        (1.0, 0.51)
     """
     if not len(labels):
         raise ValueError("classification_metrics needs at least one example.")
@@ -100,6 +112,12 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         logits: `[n, classes]`.
         labels: `[n]`, integers.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import margins
+        >>> margins(np.array([[1.0, 3.0], [2.0, 0.5]]), np.array([1, 1]))
+        array([ 2. , -1.5])
     """
     rows = np.arange(len(labels))
     others = logits.copy()

@@ -33,8 +33,8 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from wbad_jax.evaluation.quadratic_program import (
     dual_norm,
@@ -57,6 +57,14 @@ class InformedObserver:
         lower: Of alpha, reached by `weights`, `[n]`.
         shift: The adversary's z, `[n, height, width]`; 0 at unobserved pixels.
         weights: The robust template w, same shape; 0 at unobserved pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import observe_in_white_noise
+        >>> lesions = np.full((1, 4, 4), 0.1)
+        >>> observer = observe_in_white_noise(lesions, sigma=0.1, epsilon=0.01)
+        >>> observer.ceiling.round(3), observer.gap.round(3)
+        (array([0.945]), array([0.]))
     """
 
     norm: str
@@ -69,12 +77,12 @@ class InformedObserver:
     @property
     def ceiling(self) -> np.ndarray:
         """Ceiling on robust accuracy, `[n]`."""
-        return stats.norm.cdf(self.upper)
+        return scipy.stats.norm.cdf(self.upper)
 
     @property
     def reached(self) -> np.ndarray:
         """Robust accuracy of the linear test with `weights`, `[n]`."""
-        return stats.norm.cdf(self.lower)
+        return scipy.stats.norm.cdf(self.lower)
 
     @property
     def gap(self) -> np.ndarray:
@@ -107,6 +115,13 @@ def observe_in_white_noise(
 
     Raises:
         ValueError: If an argument is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import observe_in_white_noise
+        >>> lesions = np.full((1, 4, 4), 0.1)
+        >>> observe_in_white_noise(lesions, sigma=0.1, epsilon=0.01).ceiling.round(3)
+        array([0.945])
     """
     half = _checked(templates, epsilon, norm) / 2
     if not 0 < sigma < math.inf:
@@ -162,6 +177,13 @@ def observe_in_stationary_noise(
         Beck and Teboulle (2009), A fast iterative shrinkage-thresholding algorithm,
         SIAM J. Imaging Sci. 2; O'Donoghue and Candes (2015), Adaptive restart for
         accelerated gradient schemes, Found. Comput. Math. 15.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import observe_in_stationary_noise
+        >>> lesions, spectra = np.full((1, 4, 4), 0.1), np.full((1, 4, 4), 0.01)
+        >>> observe_in_stationary_noise(lesions, spectra, epsilon=0.01).ceiling.round(2)
+        array([0.95])
     """
     templates = _checked(templates, epsilon, norm)
     spectra = _checked_spectra(spectra, templates.shape)
@@ -204,11 +226,18 @@ def mean_with_interval(
 
     Raises:
         ValueError: With fewer than two patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import mean_with_interval
+        >>> mean, low, high = mean_with_interval(np.array([0.8, 0.9, 1.0]))
+        >>> round(mean, 3), low < mean < high
+        (0.9, True)
     """
     if len(values) < 2:
         raise ValueError(f"values needs at least 2 patients, got {len(values)}.")
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
+    mean, error = float(np.mean(values)), float(scipy.stats.sem(values))
+    half = float(scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)) * error
     return mean, mean - half, mean + half
 
 

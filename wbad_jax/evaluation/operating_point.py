@@ -28,6 +28,11 @@ class OperatingPoint:
     Attributes:
         threshold: `[folds]`, one for the classifier of each fold.
         redrawn: `[draws, folds]`, the same for validation patients drawn anew.
+
+    Example:
+        >>> from wbad_jax.evaluation import choose_operating_point
+        >>> choose_operating_point(clean).threshold.shape  # see `Outcome`: folds
+        (1,)
     """
 
     threshold: Float[np.ndarray, " folds"]
@@ -40,6 +45,11 @@ class AtSpecificity:
 
     `*_low` and `*_high` hold the threshold's uncertainty too: validation patients are
     drawn anew with the test patients.
+
+    Example:
+        >>> from wbad_jax.evaluation import AtSpecificity
+        >>> AtSpecificity().specificity_there is None  # nothing could be measured
+        True
     """
 
     sensitivity_at_90_specificity: float | None = None
@@ -56,6 +66,16 @@ def choose_operating_point(validation: Outcome) -> OperatingPoint | None:
 
     Returns:
         The thresholds, or None if a fold has no healthy image.
+
+    Example:
+        >>> from wbad_jax.evaluation import choose_operating_point
+        >>> many = {
+        ...     name: np.repeat(getattr(clean, name), 10, axis=0)
+        ...     for name in ("example_ids", "labels", "logits", "distance", "attacked")
+        ... }
+        >>> many = dataclasses.replace(clean, patient_ids=np.arange(40), **many)
+        >>> choose_operating_point(many).threshold.shape  # see `Outcome`
+        (1,)
     """
     scores, folds = positive_score(validation.logits), validation.fold_of_example
     healthy = validation.labels != POSITIVE
@@ -75,6 +95,17 @@ def evaluate_at(point: OperatingPoint, outcome: Outcome) -> AtSpecificity:
     Args:
         point: From clean validation images of the same classifier.
         outcome: Clean or attacked.
+
+    Example:
+        >>> from wbad_jax.evaluation import choose_operating_point, evaluate_at
+        >>> many = {
+        ...     name: np.repeat(getattr(clean, name), 10, axis=0)
+        ...     for name in ("example_ids", "labels", "logits", "distance", "attacked")
+        ... }
+        >>> many = dataclasses.replace(clean, patient_ids=np.arange(40), **many)
+        >>> point = choose_operating_point(many)  # see `Outcome`
+        >>> evaluate_at(point, many).sensitivity_at_90_specificity
+        1.0
     """
     scores, folds = positive_score(outcome.logits), outcome.fold_of_example
     detected = scores > point.threshold[folds]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wbad_jax.damaged_files import DamagedFileError
 from wbad_jax.evaluation.metrics import margins
 
 
@@ -29,6 +30,10 @@ class Condition:
         epsilon: Radius in pixel units, or None for clean.
         seed: Seed of the run.
         surrogate: Where graybox perturbations were made; None for other protocols.
+
+    Example:
+        >>> clean.condition.protocol, attacked.condition.epsilon  # see `Outcome`
+        ('clean', 0.01)
     """
 
     arm: str
@@ -57,6 +62,26 @@ class Outcome:
             it was not, logits and distance are those of an attack before it.
         folds: `[n]` integers, whose classifier of a cross-validation it was; None where
             there is one. See `pool`.
+
+    Example:
+        >>> import dataclasses
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Condition, Outcome
+        >>> told = dict(arm="wbad", set="test", seed=0)
+        >>> none = dict(protocol="clean", attack="none", norm=None, epsilon=None)
+        >>> pgd = dict(protocol="adaptive", attack="pgd", norm="linf", epsilon=0.01)
+        >>> clean = Outcome(
+        ...     condition=Condition(**told, **none), seconds=1.0,
+        ...     example_ids=np.array(["a", "b", "c", "d"]), patient_ids=np.arange(4),
+        ...     labels=np.array([0, 0, 1, 1]), distance=np.zeros(4),
+        ...     logits=np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]),
+        ... )
+        >>> attacked = dataclasses.replace(
+        ...     clean, condition=Condition(**told, **pgd), distance=np.full(4, 0.01),
+        ...     logits=np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]),
+        ... )
+        >>> attacked.correct.tolist(), clean.margin.tolist()
+        ([True, False, False, True], [2.0, 1.0, 1.0, 2.0])
     """
 
     condition: Condition
@@ -102,6 +127,11 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
 
     Raises:
         ValueError: If the outcomes are not of the same examples.
+
+    Example:
+        >>> from wbad_jax.evaluation import worst_case
+        >>> worst_case([clean, attacked]).correct.tolist()  # see `Outcome`
+        [True, False, False, True]
     """
     first = outcomes[0]
     for outcome in outcomes:
@@ -143,6 +173,14 @@ def carry_over(
 
     Returns:
         An outcome of all examples, of which the `rows` are marked as attacked.
+
+    Example:
+        >>> from wbad_jax.evaluation import carry_over
+        >>> new = dict(logits=np.array([[0.0, 3.0]]), distance=np.array([0.01]))
+        >>> row, told = np.array([1]), attacked.condition  # see `Outcome`
+        >>> later = carry_over(clean, told, row, seconds=1.0, **new)
+        >>> later.correct.tolist(), later.attacked.tolist()
+        ([True, False, True, True], [False, True, False, False])
     """
     merged = {"logits": before.logits.copy(), "distance": before.distance.copy()}
     merged["logits"][rows], merged["distance"][rows] = logits, distance
@@ -160,6 +198,11 @@ def within(found: Outcome, clean: Outcome, epsilon: float) -> Outcome:
         found: Of the attack, its radius at least `epsilon`.
         clean: Of the images as they are, which stay where nothing closer was found.
         epsilon: In the norm of the attack.
+
+    Example:
+        >>> from wbad_jax.evaluation import within
+        >>> within(attacked, clean, epsilon=0.005).correct.tolist()  # see `Outcome`
+        [True, True, True, True]
     """
     # The tolerance of an attack's promise to stay in the ball.
     broken = ~found.correct & (found.distance <= epsilon * (1 + 1e-6))
@@ -180,6 +223,13 @@ def by_patient(outcome: Outcome) -> Outcome:
     An attack has changed each image as it liked. So the mean over the images' worst
     cases is the worst case of the patient, whose images may be attacked in different
     ways: with two classes no mean margin is lower. Distances are means too.
+
+    Example:
+        >>> from wbad_jax.evaluation import by_patient
+        >>> twice = dataclasses.replace(clean, patient_ids=np.array([0, 0, 1, 1]))
+        >>> by_patient(twice).logits  # see `Outcome`
+        array([[1.5, 0. ],
+               [0. , 1.5]])
     """
     keys = np.stack([outcome.patient_ids, outcome.labels], axis=1)
     names, first, index, counts = np.unique(
@@ -209,6 +259,12 @@ def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
     They have to be in order: `folds` numbers them, so that each keeps the threshold of
     its own classifier.
+
+    Example:
+        >>> from wbad_jax.evaluation import pool
+        >>> (both,) = pool([clean, clean])  # see `Outcome`: two folds
+        >>> len(both.labels), both.folds.tolist()
+        (8, [0, 0, 0, 0, 1, 1, 1, 1])
     """
     groups: dict[Condition, list[Outcome]] = {}
     for outcome in outcomes:
@@ -235,16 +291,49 @@ def _number(group: Sequence[Outcome]) -> np.ndarray:
 
 
 def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
-    """Write outcomes in long form, atomically."""
+    """Write outcomes in long form, atomically.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.evaluation import write_parquet
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "predictions.parquet")
+        ...     write_parquet([clean, attacked], path)  # see `Outcome`
+        ...     path.exists()
+        True
+    """
     tables = [_to_table(outcome) for outcome in outcomes]
     temporary = path.with_suffix(".parquet.tmp")
-    pq.write_table(pa.concat_tables(tables), temporary)
+    # Checksums: a changed bit must not pass for another logit.
+    pq.write_table(pa.concat_tables(tables), temporary, write_page_checksum=True)
     temporary.replace(path)
 
 
 def read_parquet(path: pathlib.Path) -> list[Outcome]:
-    """Read what `write_parquet` wrote, order of examples kept."""
-    table = pq.read_table(path)
+    """Read what `write_parquet` wrote, order of examples kept.
+
+    Raises:
+        DamagedFileError: If it is not as it was written; the message names it.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.evaluation import read_parquet, write_parquet
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "predictions.parquet")
+        ...     write_parquet([clean, attacked], path)  # see `Outcome`
+        ...     [outcome.condition.attack for outcome in read_parquet(path)]
+        ['none', 'pgd']
+    """
+    try:
+        return _read_parquet(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Arrow fails in a dozen ways on damaged files
+        raise DamagedFileError(f"{path} is damaged: {error}") from error
+
+
+def _read_parquet(path: pathlib.Path) -> list[Outcome]:
+    table = pq.read_table(path, page_checksum_verification=True)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     # Which older files lack.
     for name, value in (("fold", None), ("surrogate", None), ("attacked", True)):

@@ -16,6 +16,12 @@ def add_worst_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
     One group holds the attacks of one arm, set, protocol, norm and epsilon; the clean
     images belong to every group, since not moving is within any budget.
+
+    Example:
+        >>> from wbad_jax.evaluation import add_worst_cases
+        >>> outcomes = add_worst_cases([clean, attacked])  # see `Outcome`
+        >>> [outcome.condition.attack for outcome in outcomes]
+        ['none', 'pgd', 'worst_case']
     """
     clean = {
         (o.condition.arm, o.condition.set): o
@@ -49,6 +55,15 @@ def write_results(
         rows: Of both files.
         comparisons: Of arms, see `compare_arms`; left out of `results.json` if None.
         bracket: What classifiers can reach, by norm and radius; likewise.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.evaluation import make_rows, write_results
+        >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_results(pathlib.Path(folder), {"seed": 0}, rows)
+        ...     sorted(path.name for path in pathlib.Path(folder).iterdir())
+        ['results.csv', 'results.json']
     """
     rows = list(rows)
     content = {"meta": meta, "rows": rows}
@@ -72,7 +87,14 @@ def _replace(path: pathlib.Path, text: str) -> None:
 
 
 def format_table(rows: Iterable[Row]) -> str:
-    """A table for the terminal; accuracies in percent."""
+    """A table for the terminal; accuracies in percent.
+
+    Example:
+        >>> from wbad_jax.evaluation import format_table, make_rows
+        >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
+        >>> len(format_table(rows).splitlines()) > 2
+        True
+    """
     header = (
         "arm", "protocol", "attack", "norm", "epsilon", "°C", "n",
         "accuracy [95 % interval]", "sens", "spec", "AUC",

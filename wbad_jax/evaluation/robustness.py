@@ -35,6 +35,16 @@ class Examples:
         patient_ids: `[n]` integers.
         twins: The same patients in the other state, same shape as `images`; None where
             they are not known.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Examples
+        >>> examples = Examples(
+        ...     images=np.zeros((3, 4, 4, 1), np.float32), labels=np.array([0, 1, 1]),
+        ...     example_ids=np.array(["a", "b", "c"]), patient_ids=np.arange(3),
+        ... )
+        >>> [batch.images.shape for batch in examples.batches(2)]
+        [(2, 4, 4, 1), (2, 4, 4, 1)]
     """
 
     images: np.ndarray
@@ -91,6 +101,16 @@ class Attacked:
         logits: Logits of the attacked model there, `[n, classes]`.
         distance: Norm of the perturbations, `[n]`.
         seconds: Wall time.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import Attacked
+        >>> found = Attacked(
+        ...     images=np.zeros((1, 4, 4, 1)), logits=np.array([[0.0, 1.0]]),
+        ...     distance=np.array([0.01]), seconds=0.5,
+        ... )
+        >>> found.logits.argmax(-1)
+        array([1])
     """
 
     images: np.ndarray
@@ -106,6 +126,15 @@ class AttackOfParameters:
     Attributes:
         make: From parameters to the attack.
         norm: Of the attack.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD, ThresholdCrossing
+        >>> from wbad_jax.evaluation import AttackOfParameters
+        >>> attack = AttackOfParameters(
+        ...     lambda params: ThresholdCrossing(thresholds=params["threshold"]), "linf"
+        ... )
+        >>> attack.norm
+        'linf'
     """
 
     make: Callable[[Params], Attack]
@@ -127,6 +156,20 @@ class Evaluator:
     Holds one compiled program per attack; parameters, batch, key and epsilon are
     arguments, so other weights and budgets do not recompile. Several processes make the
     same calls, and all get all results.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FGSM
+        >>> from wbad_jax.evaluation import Evaluator, Examples
+        >>> examples = Examples(
+        ...     images=np.full((2, 4, 4, 1), 0.05, np.float32), labels=np.array([0, 1]),
+        ...     example_ids=np.array(["a", "b"]), patient_ids=np.arange(2),
+        ... )
+        >>> evaluator = Evaluator(lambda w: lambda x: x.mean((1, 2)) @ w, batch_size=2)
+        >>> weights, key = jnp.array([[-1.0, 1.0]]), jax.random.key(0)
+        >>> found = evaluator.attack(FGSM(), weights, examples, key, epsilon=0.1)
+        >>> found.distance.round(3)
+        array([0.1 , 0.05], dtype=float32)
     """
 
     def __init__(

@@ -80,6 +80,12 @@ def make_rows(
             pixels stand for no temperature.
         ceilings: By norm and epsilon, what no classifier exceeds on "test_pairs" under
             adaptive attacks.
+
+    Example:
+        >>> from wbad_jax.evaluation import make_rows
+        >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
+        >>> [(row["attack"], row["accuracy"]) for row in rows]
+        [('none', 1.0), ('pgd', 0.5)]
     """
     images = _References.of(outcomes)
     patients = _References.of([by_patient(o) for o in outcomes if _is_clean(o)])
@@ -103,6 +109,12 @@ def make_row(outcome: Outcome, window: tuple[float, float]) -> Row:
     Args:
         outcome: The condition and its logits.
         window: Temperatures of pixel values 0 and 1, in degrees Celsius.
+
+    Example:
+        >>> from wbad_jax.evaluation import make_row
+        >>> row = make_row(attacked, window=(22.0, 38.0))  # see `Outcome`
+        >>> row["accuracy"], row["epsilon_celsius"]
+        (0.5, 0.16)
     """
     return _make_row(outcome, window, _References({}, {}))
 

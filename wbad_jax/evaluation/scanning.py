@@ -16,8 +16,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import fft
 
 from wbad_jax.evaluation.intervals import wilson_interval
 
@@ -44,6 +44,19 @@ class ScanningObserver:
         places: Where templates are put, `[height, width]` bool.
         threshold: In standard deviations above the centre.
         training_accuracy: Certified, of the training patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import ScanningObserver
+        >>> flat = np.zeros((1, 8, 8))
+        >>> template = flat.copy()
+        >>> template[0, 0, 0] = 1.0
+        >>> observer = ScanningObserver(
+        ...     norm="linf", epsilon=0.01, erased=0.5, templates=template, mirror=0.0,
+        ...     centre=flat, scale=flat + 1, places=flat[0] == 0,
+        ... )
+        >>> observer.reach.ravel()
+        array([1.])
     """
 
     norm: str
@@ -132,6 +145,13 @@ def certified_accuracy(
 
     Args:
         certified: Of independent patients, one image each.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certified_accuracy
+        >>> accuracy, low, high = certified_accuracy(np.array([True, True, False]))
+        >>> round(accuracy, 3), low < accuracy < high
+        (0.667, True)
     """
     low, high = wilson_interval(int(certified.sum()), len(certified))
     return float(certified.mean()), low, high
@@ -149,12 +169,12 @@ def responses(
         template: Around pixel (0, 0), opposite edges joined.
         mirror: Images are looked at minus this times their mirror images.
     """
-    modes = np.conj(np.asarray(fft.rfft2(np.asarray(template, np.float32))))
+    modes = np.conj(np.asarray(scipy.fft.rfft2(np.asarray(template, np.float32))))
     parts = []
     for start in range(0, len(images), _CHUNK):
         part = np.asarray(images[start : start + _CHUNK], np.float32)
         part = part - np.float32(mirror) * part[..., ::-1] if mirror else part
-        parts.append(fft.irfft2(fft.rfft2(part) * modes, s=template.shape))
+        parts.append(scipy.fft.irfft2(scipy.fft.rfft2(part) * modes, s=template.shape))
     return np.concatenate(parts)
 
 

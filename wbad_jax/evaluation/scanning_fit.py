@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import fft, ndimage
 
 from wbad_jax.evaluation.observer import observe_in_stationary_noise
 from wbad_jax.evaluation.scanning import ScanningObserver, responses
@@ -47,6 +47,17 @@ def fit_scanning_observers(
     Raises:
         ValueError: If shapes do not fit, an argument is out of range, or there are too
             few patients.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import fit_scanning_observers
+        >>> rng = np.random.default_rng(0)
+        >>> healthy = rng.normal(0.5, 0.01, (8, 16, 16)).clip(0, 1)
+        >>> tumour, body = healthy.copy(), np.ones((8, 16, 16), bool)
+        >>> tumour[:, 6:10, 6:10] += 0.1
+        >>> fitted = fit_scanning_observers(healthy, tumour, body, [0.01], num_sizes=1)
+        >>> fitted[0].training_accuracy
+        1.0
     """
     _check_training_set(healthy, tumour, body, num_sizes, erased)
     healthy, tumour = (np.asarray(x, np.float32) for x in (healthy, tumour))
@@ -140,12 +151,14 @@ def background_spectrum(
     Returns:
         Variances of the modes of `numpy.fft.fft2(norm="ortho")`, all positive.
     """
-    inside = ndimage.binary_erosion(body.mean(0) >= 0.99, iterations=2)
-    window = ndimage.gaussian_filter(inside.astype(float), 2.0)
+    inside = scipy.ndimage.binary_erosion(body.mean(0) >= 0.99, iterations=2)
+    window = scipy.ndimage.gaussian_filter(inside.astype(float), 2.0)
     residual = (healthy - healthy.mean(0)) * window
     power = np.zeros(window.shape)
     for start in range(0, len(residual), _CHUNK):
-        modes = np.asarray(fft.fft2(residual[start : start + _CHUNK], norm="ortho"))
+        modes = np.asarray(
+            scipy.fft.fft2(residual[start : start + _CHUNK], norm="ortho")
+        )
         power += (np.abs(modes) ** 2).sum(0)
     power /= len(residual) * (window**2).mean()
     mirrored = np.roll(power[::-1, ::-1], 1, axis=(0, 1))
@@ -160,7 +173,7 @@ def lesion_places(
     places = np.zeros(lesions[0].size, bool)
     places[peaks] = True
     places = places.reshape(lesions.shape[1:])
-    return ndimage.binary_dilation(places | places[:, ::-1], iterations=2)
+    return scipy.ndimage.binary_dilation(places | places[:, ::-1], iterations=2)
 
 
 def best_threshold(

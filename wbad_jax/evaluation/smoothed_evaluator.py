@@ -35,6 +35,21 @@ class SmoothedEvaluator:
     compiled programs: others do not recompile. Draws follow from `key` and the
     example's id alone, see `Examples.keys`. Several processes make the same calls, and
     all get all results.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from wbad_jax.evaluation import Examples, SmoothedEvaluator
+        >>> examples = Examples(
+        ...     images=np.full((1, 4, 4, 1), 0.9, np.float32), labels=np.array([1]),
+        ...     example_ids=np.array(["a"]), patient_ids=np.arange(1),
+        ... )
+        >>> evaluator = SmoothedEvaluator(
+        ...     lambda w: lambda x: x.mean((1, 2)) @ w, batch_size=1, noise_batch=10
+        ... )
+        >>> weights, key = jnp.array([[-1.0, 1.0]]), jax.random.key(0)
+        >>> votes = dict(num_samples=20, alpha=0.01)
+        >>> evaluator.predict(weights, examples, key, 0.1, **votes).predicted
+        array([1])
     """
 
     def __init__(

@@ -24,8 +24,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Bool, Float, Int
-from scipy import stats
 
 from wbad_jax.types import Images, Key, LogitsFn
 
@@ -36,6 +36,12 @@ class Decision(NamedTuple):
     Attributes:
         predicted: The class with the most votes.
         abstained: Whether the votes do not tell; the answer is then no class.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import decide_votes
+        >>> decide_votes(np.array([[2, 98], [50, 50]]), alpha=0.001).predicted
+        array([1, 0])
     """
 
     predicted: np.ndarray
@@ -53,6 +59,14 @@ class Certificates:
         votes: `[n, classes]`, of the sample that the radius follows from.
         sigma: Standard deviation of the noise in pixel units.
         alpha: Probability, for each image, that its certificate does not hold.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certify_votes
+        >>> votes = np.array([[2, 98], [50, 50]])
+        >>> certificates = certify_votes(votes, votes, sigma=0.25, alpha=0.001)
+        >>> certificates.abstained.tolist(), certificates.radius.round(2).tolist()
+        ([False, True], [0.31, 0.0])
     """
 
     predicted: np.ndarray
@@ -87,6 +101,14 @@ def count_votes(
 
     Returns:
         Votes; fewer than `num_samples` where logits were not finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.evaluation import count_votes
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> keys = jax.random.split(jax.random.key(0), 1)
+        >>> print(count_votes(logits_fn, keys, jnp.full((1, 4, 4, 1), 0.9), 0.1, 20))
+        [[ 0 20]]
     """
     batch, classes = jax.eval_shape(logits_fn, images).shape
 
@@ -139,6 +161,13 @@ def certify_votes(
 
     Reference:
         Cohen, Rosenfeld and Kolter (2019), section 3.2.2, function CERTIFY.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certify_votes
+        >>> first, second = np.array([[1, 19]]), np.array([[10, 990]])
+        >>> certify_votes(first, second, sigma=0.25, alpha=0.001).radius.round(3)
+        array([0.495])
     """
     check_noise(sigma, alpha)
     totals = votes.sum(axis=1)
@@ -148,7 +177,7 @@ def certify_votes(
     wins = votes[np.arange(len(votes)), predicted]
     bound = lower_bound(wins, totals, alpha)
     abstained = bound <= 0.5
-    radius = sigma * stats.norm.ppf(np.where(abstained, 0.5, bound))
+    radius = sigma * scipy.stats.norm.ppf(np.where(abstained, 0.5, bound))
     return Certificates(
         predicted=predicted, abstained=abstained, radius=radius, votes=votes,
         sigma=float(sigma), alpha=float(alpha),
@@ -165,11 +194,17 @@ def decide_votes(votes: Int[np.ndarray, "n classes"], alpha: float) -> Decision:
 
     Reference:
         Cohen, Rosenfeld and Kolter (2019), section 3.2.1, function PREDICT.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import decide_votes
+        >>> decide_votes(np.array([[2, 98], [50, 50]]), alpha=0.001).abstained
+        array([False,  True])
     """
     check_noise(1.0, alpha)
     ordered = np.sort(votes, axis=1)
     first, second = ordered[:, -1], ordered[:, -2]
-    tail = stats.binom.sf(first - 1, first + second, 0.5)
+    tail = scipy.stats.binom.sf(first - 1, first + second, 0.5)
     return Decision(np.argmax(votes, axis=1), np.minimum(1.0, 2 * tail) > alpha)
 
 
@@ -177,7 +212,7 @@ def lower_bound(
     wins: Int[np.ndarray, " n"], totals: Int[np.ndarray, " n"], alpha: float
 ) -> Float[np.ndarray, " n"]:
     """One-sided Clopper-Pearson bound of a probability, at level 1 - alpha."""
-    bound = stats.beta.ppf(alpha, np.maximum(wins, 1), totals - wins + 1)
+    bound = scipy.stats.beta.ppf(alpha, np.maximum(wins, 1), totals - wins + 1)
     return np.where(wins > 0, bound, 0.0)
 
 
@@ -195,6 +230,14 @@ def violations(
         certificates: Of images.
         attacked: Decision at a point within each one's radius, by fresh noise. To
             abstain there refutes nothing.
+
+    Example:
+        >>> import numpy as np
+        >>> from wbad_jax.evaluation import certify_votes, decide_votes, violations
+        >>> votes = np.array([[2, 98]])
+        >>> certificates = certify_votes(votes, votes, sigma=0.25, alpha=0.001)
+        >>> violations(certificates, decide_votes(votes[:, ::-1], alpha=0.001))
+        array([ True])
     """
     changed = attacked.predicted != certificates.predicted
     return changed & ~attacked.abstained & ~certificates.abstained

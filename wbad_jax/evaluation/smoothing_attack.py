@@ -25,6 +25,14 @@ def smoothed_logits_fn(
         key: One typed key; an image's noise follows from it and the image's own bits.
         sigma: Standard deviation of the noise in pixel units.
         num_samples: Draws an image and call.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.evaluation import smoothed_logits_fn
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> smoothed = smoothed_logits_fn(logits_fn, jax.random.key(0), 0.1, 4)
+        >>> smoothed(jnp.full((1, 4, 4, 1), 0.5)).shape
+        (1, 2)
     """
 
     def noisy(draw_key: Key, images: Images):
@@ -76,6 +84,20 @@ def attack_smoothed(
     Reference:
         Salman et al. (2019), Provably robust deep learning via adversarially trained
         smoothed classifiers, section 2.2.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.evaluation import attack_smoothed
+        >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
+        >>> keys = jax.random.split(jax.random.key(0), 2)
+        >>> attack = PGD(norm="l2", num_steps=2)
+        >>> images, labels = jnp.full((1, 4, 4, 1), 0.5), jnp.array([1])
+        >>> size = dict(epsilon=0.1, sigma=0.1, num_samples=2)
+        >>> attack_smoothed(
+        ...     attack, logits_fn, keys[:1], keys[1], images, labels, **size
+        ... ).shape
+        (1, 4, 4, 1)
     """
     if attack.norm != "l2":
         raise ValueError(f"attack must be in norm 'l2', got {attack.norm!r}.")

@@ -38,6 +38,11 @@ class CheckSettings:
         path_steps: Steps of the ascents whose every point is looked at.
         inner_points: Most random points per image of the binarization test.
         tolerance: Rate of contradicting images that is taken for chance.
+
+    Example:
+        >>> from wbad_jax.evaluation import CheckSettings
+        >>> CheckSettings(num_examples=16).tolerance
+        0.01
     """
 
     num_examples: int = 64
@@ -81,6 +86,23 @@ class Subject:
         dead_but_reachable: Share of detail coefficients that the denoiser removes, and
             the budget could revive; None without a denoiser.
         before_batch: Called before each batch; may raise to end early.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.evaluation import Examples, Subject
+        >>> examples = Examples(
+        ...     images=np.full((2, 4, 4, 1), 0.5, np.float32), labels=np.array([0, 1]),
+        ...     example_ids=np.array(["a", "b"]), patient_ids=np.arange(2),
+        ... )
+        >>> subject = Subject(
+        ...     arm="wbad", logits_fn_of=lambda w: lambda x: x.mean((1, 2)) @ w,
+        ...     params=jnp.array([[-1.0, 1.0]]), examples=examples, attack_name="pgd",
+        ...     attack=PGD(num_steps=4), epsilon=0.1, key=jax.random.key(0),
+        ...     withstood=np.array([True, False]),
+        ... )
+        >>> len(subject.first(1).examples.labels)
+        1
     """
 
     arm: str

@@ -122,6 +122,14 @@ class ResidualCNN(nnx.Module):
     Maximum pooling stands beside the mean because a lesion is local. Group
     normalisation instead of batch normalisation keeps examples independent of each
     other: the gradient of one image is the same in any batch.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.models import ResidualCNN
+        >>> network = ResidualCNN(4, 2, rngs=nnx.Rngs(params=0), widths=(4,))
+        >>> network(jnp.ones((1, 8, 8, 4))).shape
+        (1, 2)
     """
 
     def __init__(
@@ -196,5 +204,12 @@ def group_norm(channels: int) -> GroupNorm:
 
 
 def num_parameters(params: Params) -> int:
-    """Count the numbers in a tree of parameters."""
+    """Count the numbers in a tree of parameters.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.models import num_parameters
+        >>> num_parameters({"network": {"kernel": jnp.ones((3, 3, 1, 8))}})
+        72
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(params))

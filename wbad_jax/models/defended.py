@@ -55,6 +55,11 @@ class ModelSettings:
             network named by its import path have been rounded to "bfloat16".
         remat: Whether gradients compute residual blocks again in place of keeping what
             they computed; of the networks in `MODELS` alone.
+
+    Example:
+        >>> from wbad_jax.models import ModelSettings
+        >>> ModelSettings(name="resnet", image_shape=(64, 64, 1)).num_classes
+        2
     """
 
     name: str = "cnn"
@@ -149,6 +154,10 @@ def check_level(
 
     Raises:
         ValueError: Naming `field`, the level asked for and the deepest one.
+
+    Example:
+        >>> from wbad_jax.models import check_level
+        >>> check_level("model.level", 2, (64, 64, 1), "haar")  # ValueError above 6
     """
     deepest = wavelets.dwt_max_level(min(image_shape[:2]), wavelet)
     if not 1 <= level <= deepest:
@@ -160,7 +169,16 @@ def check_level(
 
 
 class DefendedClassifier(nnx.Module):
-    """Denoiser (or none), DWT feature images and network."""
+    """Denoiser (or none), DWT feature images and network.
+
+    Example:
+        >>> from flax import nnx
+        >>> from wbad_jax.denoise import DenoiserSettings
+        >>> from wbad_jax.models import DefendedClassifier, ModelSettings
+        >>> settings = ModelSettings(image_shape=(16, 16, 1), widths=(4,))
+        >>> rngs = nnx.Rngs(params=0)
+        >>> model = DefendedClassifier(settings, DenoiserSettings(), rngs=rngs)
+    """
 
     def __init__(
         self,
@@ -209,6 +227,14 @@ class Classifier:
     Attributes:
         settings: Of network and features.
         denoiser: Of the denoiser; None for an undefended classifier.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.models import Classifier, ModelSettings
+        >>> classifier = Classifier(ModelSettings(image_shape=(16, 16, 1), widths=(4,)))
+        >>> params = jax.jit(classifier.init)(jax.random.key(0))
+        >>> classifier.logits_fn(params)(jnp.ones((2, 16, 16, 1))).shape
+        (2, 2)
     """
 
     settings: ModelSettings

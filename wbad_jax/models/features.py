@@ -39,6 +39,12 @@ def feature_images(
     Returns:
         `[batch, about height / 2**level, about width / 2**level, channels]`, with
         twice as many channels if `mirrored`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.models import feature_images
+        >>> feature_images(jnp.ones((1, 16, 16, 1)), level=2).shape
+        (1, 4, 4, 32)
     """
     if mirrored:
         difference = images - images[:, :, ::-1]
@@ -54,7 +60,13 @@ def feature_images(
 
 
 def num_features(inputs: int, level: int, mirrored: bool) -> int:
-    """Channels that `feature_images` returns."""
+    """Channels that `feature_images` returns.
+
+    Example:
+        >>> from wbad_jax.models import num_features
+        >>> num_features(1, level=2, mirrored=True)
+        32
+    """
     return inputs * (2 if mirrored else 1) * 4**level
 
 

@@ -21,6 +21,14 @@ class ResNet(nnx.Module):
 
     Reference:
         He et al. (2016), Identity mappings in deep residual networks.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.models import ResNet
+        >>> network = ResNet(4, 2, rngs=nnx.Rngs(params=0), widths=(4,), blocks=1)
+        >>> network(jnp.ones((1, 8, 8, 4))).shape
+        (1, 2)
     """
 
     def __init__(

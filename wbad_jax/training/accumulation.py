@@ -22,6 +22,10 @@ def check_parts(count: int, batch_size: int) -> None:
 
     Raises:
         ValueError: Naming the rule and the value.
+
+    Example:
+        >>> from wbad_jax.training import check_parts
+        >>> check_parts(2, batch_size=8)  # and ValueError if 8 were not a multiple
     """
     if count < 1 or batch_size % count:
         raise ValueError(

@@ -31,6 +31,11 @@ class AugmentationSettings:
         noise_sigma: Standard deviation of Gaussian noise at every pixel, new for each
             image. It comes last and is not clipped, as in randomised smoothing (Cohen,
             Rosenfeld and Kolter 2019, section 3.3).
+
+    Example:
+        >>> from wbad_jax.training import AugmentationSettings
+        >>> AugmentationSettings().active, AugmentationSettings(flip=True).active
+        (False, True)
     """
 
     flip: bool = False
@@ -76,6 +81,15 @@ def augment(
 
     Raises:
         ValueError: If `each` does not divide the batch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.training import AugmentationSettings, augment
+        >>> images = jnp.full((2, 4, 4, 1), 0.5)
+        >>> flips = AugmentationSettings(flip=True)
+        >>> mirrored = augment(jax.random.key(0), images, flips)
+        >>> bool((mirrored == images).all())
+        True
     """
     if each < 1 or len(images) % each:
         raise ValueError(f"each must divide a batch of {len(images)}, got {each}.")

@@ -1,21 +1,27 @@
-"""Checkpoints of the train state: atomic, exact, no pickle.
+"""Checkpoints of the train state: atomic, exact, checked, no pickle.
 
 A directory holds one folder a step. Orbax writes into a temporary folder and renames
-it, so a process killed in the middle of a save leaves the earlier steps intact.
+it, so a process killed in the middle of a save leaves the earlier steps intact. It does
+not notice changed bytes of arrays: `sha256.json` beside the steps has their digests.
 
 Several processes save together and must make the same calls. Each reads by itself, so
 neither the number of devices nor that of processes need be what it was.
 """
 
+import hashlib
+import json
 import pathlib
 import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
+import numpy as np
 
 from wbad_jax import devices, processes
+from wbad_jax.damaged_files import DamagedFileError
+
+_DIGESTS = "sha256.json"
 
 
 class Checkpoints:
@@ -23,14 +29,31 @@ class Checkpoints:
 
     Saving is asynchronous: it copies the state and returns. Leaving the context, or
     `wait`, makes sure that everything is on disk.
+
+    Example:
+        >>> import tempfile
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.training import Checkpoints
+        >>> state = {"weights": jnp.arange(3.0)}
+        >>> with tempfile.TemporaryDirectory() as folder, Checkpoints(folder) as kept:
+        ...     kept.save(10, state)
+        ...     kept.wait()
+        ...     print(kept.latest_step(), kept.restore(state)["weights"])
+        10 [0. 1. 2.]
     """
 
     def __init__(self, directory: pathlib.Path | str, max_to_keep: int = 2):
+        import orbax.checkpoint as ocp  # here: slow to import
+
         self.directory = pathlib.Path(directory).absolute()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=max_to_keep, cleanup_tmp_directories=True
         )
-        self._manager = _Manager(self.directory, options=options)
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        # Not to ask JAX whether a signal came, at steps of its own: whoever asks must
+        # count on without a gap, or processes miss the step to stop at. The training
+        # loop does, over all runs of a process.
+        self._manager.reached_preemption = lambda step: False
 
     def __enter__(self):
         return self
@@ -44,7 +67,12 @@ class Checkpoints:
 
     def save(self, step: int, state: Any) -> None:
         """Save `state` as `step`, unless that step is there already."""
-        if step != self.latest_step():
+        import orbax.checkpoint as ocp
+
+        self.wait()  # so that the steps there are all known
+        if step not in self._manager.all_steps():
+            # First: a step without a digest would pass for one of an older version.
+            processes.on_first(lambda: self._record(step, state))
             self._manager.save(step, args=ocp.args.StandardSave(state))
 
     def wait(self) -> None:
@@ -64,7 +92,7 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: If there is no checkpoint.
-            ValueError: If none can be read as such a state.
+            DamagedFileError: If none can be read as such a state.
         """
         if step is not None:
             return self._restore(step, like)
@@ -81,7 +109,7 @@ class Checkpoints:
             self._set_aside(failures, candidate)
             return restored
         newest = steps[0]
-        raise ValueError(
+        raise DamagedFileError(
             f"{self.directory}/{newest} cannot be read: {failures[newest]}"
         ) from failures[newest]
 
@@ -89,6 +117,7 @@ class Checkpoints:
         failure = None
         try:
             restored = self._read(step, like)
+            self._check(step, restored)
         except Exception as error:  # raised once the others know
             failure = error
         if not processes.all_agree(failure is None):
@@ -97,6 +126,8 @@ class Checkpoints:
 
     def _read(self, step: int, like: Any) -> Any:
         """A step in this process alone: one that fails must not keep others waiting."""
+        import orbax.checkpoint as ocp
+
         own = jax.process_index()
         options = ocp.CheckpointManagerOptions(
             create=False,
@@ -115,6 +146,30 @@ class Checkpoints:
         )
         with ocp.CheckpointManager(self.directory, options=options) as manager:
             return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def _record(self, step: int, state: Any) -> None:
+        kept = [str(s) for s in self._manager.all_steps()]
+        digests = {s: d for s, d in self._digests().items() if s in kept}
+        text = json.dumps(digests | {str(step): digest(state)}, indent=1)
+        temporary = self.directory / f"{_DIGESTS}.tmp"
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(self.directory / _DIGESTS)
+
+    def _digests(self) -> dict[str, str]:
+        path = self.directory / _DIGESTS
+        if not path.exists():  # of an older version
+            return {}
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedFileError(f"{path} is damaged: {error}.") from error
+
+    def _check(self, step: int, restored: Any) -> None:
+        expected = self._digests().get(str(step))
+        if expected is not None and expected != digest(restored):
+            raise DamagedFileError(
+                f"step {step} is not what was saved, by {self.directory / _DIGESTS}"
+            )
 
     def _set_aside(self, failures: dict[int, Exception], good: int) -> None:
         if not failures:
@@ -137,16 +192,16 @@ class Checkpoints:
             place.rename(self.directory / f"damaged-{step}")
 
 
-class _Manager(ocp.CheckpointManager):
-    """Does not ask JAX whether a signal came, at steps of its own.
-
-    Whoever asks must count on without a gap, or processes miss the step to stop at; the
-    training loop does, over all runs of a process.
-    """
-
-    def reached_preemption(self, step: int) -> bool:
-        """Never: saving is for the training loop to decide."""
-        return False
+def digest(tree: Any) -> str:
+    """SHA-256 of all arrays, names included, the same before and after a save."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        # In the type that JAX gives back: that of 64 bits only where it is allowed.
+        array = np.asarray(leaf)
+        array = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+        found.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _put_like(restored: jax.Array, like: Any) -> jax.Array:

@@ -43,6 +43,12 @@ class LoopSettings:
             training: single-step adversarial training can lose all robustness to
             stronger attacks within an epoch (Wong, Rice and Kolter 2020, section 5.4).
             None for no such end.
+
+    Example:
+        >>> from wbad_jax.training import LoopSettings
+        >>> settings = LoopSettings(num_steps=100, select_by="clean_accuracy")
+        >>> settings.eval_every
+        100
     """
 
     num_steps: int
@@ -113,6 +119,33 @@ def run_training(
     Raises:
         NonFiniteLossError: Naming the step and the last good checkpoint.
         StopRequestedError: After saving, when `stop_requested` says so.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from wbad_jax import training
+        >>> from wbad_jax.types import Batch
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> objective = training.mixture(logits_fn_of, {}, {"clean": 1.0})
+        >>> optimizer = optax.sgd(0.1)
+        >>> batch = Batch(jnp.ones((2, 4, 4, 1)), jnp.array([1, 1]), jnp.ones(2))
+        >>> rhythm = dict(num_steps=4, eval_every=2, checkpoint_every=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with (
+        ...         training.Checkpoints(folder) as checkpoints,
+        ...         training.MetricLog(pathlib.Path(folder), "mine") as log,
+        ...     ):
+        ...         state = training.run_training(
+        ...             training.init_state({"w": jnp.zeros((1, 2))}, optimizer),
+        ...             train_step=training.make_train_step(objective, optimizer),
+        ...             batch_at=lambda step: batch,
+        ...             validate=lambda params: {"score": float(params["w"][0, 1])},
+        ...             key=jax.random.key(0), budgets={},
+        ...             checkpoints=checkpoints, log=log,
+        ...             settings=training.LoopSettings(select_by="score", **rhythm),
+        ...         )
+        >>> int(state.step), int(state.best_step)
+        (4, 4)
     """
     first = int(state.step)
     if state.stopped:

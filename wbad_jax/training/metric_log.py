@@ -4,9 +4,8 @@ import json
 import pathlib
 from collections.abc import Mapping
 
-from tensorboardX import SummaryWriter
-
 from wbad_jax import processes
+from wbad_jax.damaged_files import DamagedFileError
 
 
 class MetricLog:
@@ -15,6 +14,15 @@ class MetricLog:
     A resumed run repeats the steps after its checkpoint: their old lines are dropped
     when the log is opened, so every step stands in the file once. Of several processes
     the first writes.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.training import MetricLog, read_metrics
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with MetricLog(pathlib.Path(folder), "wbad") as log:
+        ...         log.write(1, {"loss": 0.5})
+        ...     read_metrics(pathlib.Path(folder) / "metrics.jsonl")
+        [{'run': 'wbad', 'step': 1, 'loss': 0.5}]
     """
 
     def __init__(self, workdir: pathlib.Path, run: str, first_step: int = 0):
@@ -32,6 +40,8 @@ class MetricLog:
         self._path = workdir / "metrics.jsonl"
         self._drop_from(first_step)
         self._file = self._path.open("a", encoding="utf-8")
+        from tensorboardX import SummaryWriter  # here: imports PyTorch if it is there
+
         self._events = SummaryWriter(
             str(workdir / "tensorboard" / run), purge_step=first_step
         )
@@ -72,11 +82,32 @@ class MetricLog:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict]:
-    """Read a metrics file; a last line cut short by a kill is left out."""
+    """Read a metrics file; a last line cut short by a kill is left out.
+
+    Raises:
+        DamagedFileError: If another line is damaged; the message names file and line.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from wbad_jax.training import read_metrics
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "metrics.jsonl")
+        ...     _ = path.write_text('{"run": "wbad", "step": 1, "loss": 0.5}')
+        ...     read_metrics(path)
+        [{'run': 'wbad', 'step': 1, 'loss': 0.5}]
+    """
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    texts = path.read_bytes().splitlines()
+    for number, text in enumerate(texts, start=1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+            line = json.loads(text)
+            if not isinstance(line, dict) or not {"run", "step"} <= line.keys():
+                raise ValueError("not an object with run and step")
+        except (ValueError, RecursionError) as error:
+            if number < len(texts):
+                raise DamagedFileError(
+                    f"{path}, line {number}, is damaged: {error}."
+                ) from error
+        else:
+            lines.append(line)
     return lines

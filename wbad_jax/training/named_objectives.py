@@ -51,6 +51,13 @@ def make_objective(
 
     Raises:
         ValueError: If the name is unknown, or a setting is refused by the objective.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.training import make_objective
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> attacks, mix = {"pgd": PGD(num_steps=4)}, {"clean": 0.5, "pgd": 0.5}
+        >>> objective = make_objective("wbad", logits_fn_of, attacks, mix=mix)
     """
     if name not in OBJECTIVES:
         raise ValueError(f"objective must be one of {list(OBJECTIVES)}, got {name!r}.")

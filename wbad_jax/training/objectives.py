@@ -40,6 +40,12 @@ class Objective:
             name, constants to whoever differentiates.
         loss: `(params, batch, versions) -> (loss, metrics)`; metrics hold the accuracy
             on each version.
+
+    Example:
+        >>> from wbad_jax.training import Objective, mixture
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> isinstance(mixture(logits_fn_of, {}, {"clean": 1.0}), Objective)
+        True
     """
 
     craft: Callable[[Params, Key, Batch, Budgets], Versions]
@@ -75,6 +81,13 @@ def mixture(
 
     Raises:
         ValueError: If a weight is negative, all are 0, or a name is unknown.
+
+    Example:
+        >>> from wbad_jax.attacks import FGSM
+        >>> from wbad_jax.training import mixture
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> half = {"clean": 0.5, "fgsm": 0.5}
+        >>> objective = mixture(logits_fn_of, {"fgsm": FGSM()}, half)
     """
     unknown = set(weights) - {"clean", *attacks}
     if unknown:

@@ -38,6 +38,12 @@ def adamw(
 
     Reference:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.training import adamw
+        >>> optimizer = adamw(learning_rate=1e-3, num_steps=100)
+        >>> state = optimizer.init({"w": jnp.ones(3)})
     """
     rates = {"network": learning_rate, "denoiser": threshold_learning_rate}
     if threshold_learning_rate is None:
@@ -91,6 +97,12 @@ def epsilon_ramp(
     Args:
         ramp_steps: Steps over which the share grows.
         delay_steps: Steps before, on clean images.
+
+    Example:
+        >>> from wbad_jax.training import epsilon_ramp
+        >>> share = epsilon_ramp(10)
+        >>> print(share(5), share(20))
+        0.6 1.0
     """
     if ramp_steps <= 0 and delay_steps <= 0:
         return lambda step: jnp.ones((), jnp.float32)

@@ -20,7 +20,16 @@ _PARTS = 2**31 - 2  # likewise for the parts of a batch
 
 
 class TrainState(NamedTuple):
-    """All that changes during training, and all that a checkpoint holds."""
+    """All that changes during training, and all that a checkpoint holds.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> from wbad_jax.training import init_state
+        >>> state = init_state({"w": jnp.ones((1, 2))}, optax.sgd(0.1))
+        >>> int(state.step), bool(state.stopped)
+        (0, False)
+    """
 
     step: jax.Array  # int32[], updates done
     params: Params
@@ -33,7 +42,16 @@ class TrainState(NamedTuple):
 
 
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step. Pure; jit it."""
+    """The state before the first step. Pure; jit it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import optax
+        >>> from wbad_jax.training import init_state
+        >>> state = init_state({"w": jnp.ones((1, 2))}, optax.sgd(0.1))
+        >>> print(state.params["w"])
+        [[1. 1.]]
+    """
     # Copies: the step donates its input, and a buffer can be donated only once.
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -81,6 +99,19 @@ def make_train_step(
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
         when they are logged, so that the host does not wait on every step.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from wbad_jax import training
+        >>> from wbad_jax.types import Batch
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> objective = training.mixture(logits_fn_of, {}, {"clean": 1.0})
+        >>> step = training.make_train_step(objective, optax.sgd(0.1))
+        >>> state = training.init_state({"w": jnp.zeros((1, 2))}, optax.sgd(0.1))
+        >>> batch = Batch(jnp.ones((2, 4, 4, 1)), jnp.array([1, 1]), jnp.ones(2))
+        >>> state, metrics = step(state, batch, jax.random.key(0), {"linf": 0.1})
+        >>> int(state.step), round(float(metrics["loss"]), 3)
+        (1, 0.693)
     """
     average = average or averaging.exponential()
 
@@ -148,6 +179,20 @@ def make_robust_eval_step(logits_fn_of: ApplyFn, attack: Attack):
     Returns:
         Two float arrays `[batch]`: correct on clean, and correct on clean and attacked
         images; padding counts 0 in both.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from wbad_jax.attacks import FGSM
+        >>> from wbad_jax.training import make_robust_eval_step
+        >>> from wbad_jax.types import Batch
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> step = make_robust_eval_step(logits_fn_of, FGSM())
+        >>> images = jnp.full((2, 4, 4, 1), 0.05)
+        >>> batch = Batch(images, jnp.array([0, 1]), jnp.ones(2))
+        >>> params = {"w": jnp.array([[-1.0, 1.0]])}
+        >>> clean, robust = step(params, batch, jax.random.key(0), 0.1)
+        >>> print(clean, robust)
+        [0. 1.] [0. 0.]
     """
 
     def eval_step(

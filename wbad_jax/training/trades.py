@@ -51,6 +51,12 @@ def trades(
     Reference:
         Zhang et al. (2019), Theoretically principled trade-off between robustness and
         accuracy, equation 5 and algorithm 1; beta of their CIFAR10 code.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.training import trades
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> objective = trades(logits_fn_of, beta=6.0, attack=PGD(num_steps=4))
     """
     _check_beta(beta)
     attack = attack or PGD(num_steps=10, step_size=_STEP, keep="last")
@@ -105,6 +111,12 @@ def mart(
     Reference:
         Wang et al. (2020), Improving adversarial robustness requires revisiting
         misclassified examples, equations 9 to 11; beta of their code.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.training import mart
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> objective = mart(logits_fn_of, beta=5.0, attack=PGD(num_steps=4))
     """
     _check_beta(beta)
     attack = attack or PGD(

@@ -21,6 +21,11 @@ class WeightPerturbation:
         gamma: Length of the move of each weight tensor, relative to its norm: 0.01 for
             adversarial training and 0.005 for TRADES in the paper's code; 0 for none.
         start_step: First step with a perturbation.
+
+    Example:
+        >>> from wbad_jax.training import WeightPerturbation
+        >>> WeightPerturbation(gamma=0.005, start_step=100)
+        WeightPerturbation(gamma=0.005, start_step=100)
     """
 
     gamma: float = 0.01

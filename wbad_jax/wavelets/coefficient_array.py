@@ -42,6 +42,13 @@ def coeffs_to_array(
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: If there are none, if the bands of a level do not fit together or
             beside the coarser ones, or if `padding` is None and gaps are left.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import coeffs_to_array, wavedec2
+        >>> array, boxes = coeffs_to_array(wavedec2(jnp.ones((1, 8, 8, 1)), level=2))
+        >>> array.shape
+        (1, 8, 8, 1)
     """
     if not coefficients:
         raise ValueError("coefficients must hold at least the approximation, got none.")
@@ -73,6 +80,15 @@ def array_to_coeffs(
     Raises:
         TypeError: If `array` is not of a floating-point type.
         ValueError: If a band does not lie within `array`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import array_to_coeffs, coeffs_to_array, wavedec2
+        >>> coefficients = wavedec2(jnp.ones((1, 8, 8, 1)), level=1)
+        >>> array, boxes = coeffs_to_array(coefficients)
+        >>> approx, details = array_to_coeffs(array, boxes)
+        >>> approx.shape
+        (1, 4, 4, 1)
     """
     array = as_images(array, "array")
     approx, *levels = boxes

@@ -23,6 +23,12 @@ class Wavelet:
 
     Raises:
         ValueError: If the filters are not of one even length.
+
+    Example:
+        >>> from wbad_jax.wavelets import Wavelet, dwt
+        >>> mine = Wavelet("mine", (0.5, 0.5), (-0.5, 0.5), (1.0, 1.0), (1.0, -1.0))
+        >>> dwt([1.0, 3.0], mine).approx
+        Array([2.], dtype=float32)
     """
 
     name: str
@@ -50,7 +56,13 @@ class Wavelet:
 
 
 def wavelist() -> list[str]:
-    """Names of all wavelets that the transforms accept."""
+    """Names of all wavelets that the transforms accept.
+
+    Example:
+        >>> from wbad_jax.wavelets import wavelist
+        >>> "db2" in wavelist(), "bior4.4" in wavelist()
+        (True, True)
+    """
     return pywt.wavelist(kind="discrete")  # pyright: ignore
 
 
@@ -72,6 +84,13 @@ def as_wavelet(wavelet: str | Wavelet) -> Wavelet:
     Raises:
         TypeError: If `wavelet` is neither a name nor a `Wavelet`.
         ValueError: If no wavelet has that name; the message lists close matches.
+
+    Example:
+        >>> from wbad_jax.wavelets import as_wavelet
+        >>> as_wavelet("db2").name
+        'db2'
+        >>> len(as_wavelet("db2").dec_lo)
+        4
     """
     if isinstance(wavelet, Wavelet):
         return wavelet

@@ -27,7 +27,15 @@ from wbad_jax.wavelets.two_dimensional import (
 
 
 class Details(NamedTuple):
-    """The detail subbands of one level; see `Subbands` for their orientation."""
+    """The detail subbands of one level; see `Subbands` for their orientation.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import wavedec2
+        >>> approx, coarse, fine = wavedec2(jnp.ones((1, 8, 8, 1)), level=2)
+        >>> fine.diagonal.shape
+        (1, 4, 4, 1)
+    """
 
     horizontal: Float[Array, "*batch half_height half_width channels"]
     vertical: Float[Array, "*batch half_height half_width channels"]
@@ -62,6 +70,13 @@ def wavedec2(
 
     Warns:
         UserWarning: If at the coarsest level no coefficient is free of the border.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import wavedec2
+        >>> approx, coarse, fine = wavedec2(jnp.ones((2, 16, 16, 1)), level=2)
+        >>> approx.shape, fine.horizontal.shape
+        ((2, 4, 4, 1), (2, 8, 8, 1))
     """
     approx = as_images(images, "images")
     bank = as_wavelet(wavelet)
@@ -104,6 +119,14 @@ def waverec2(
         ValueError: If the levels do not fit together or `shape` does not fit them, or
             as `idwt2`.
         ImportError: If backend "jaxwt" is not installed.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import wavedec2, waverec2
+        >>> image = jnp.arange(49.0).reshape(1, 7, 7, 1)
+        >>> again = waverec2(wavedec2(image, level=2), shape=(7, 7))
+        >>> bool(jnp.allclose(again, image, atol=1e-4))
+        True
     """
     if not coefficients:
         raise ValueError("coefficients must hold at least the approximation, got none.")
@@ -135,6 +158,11 @@ def dwt_max_level(size: int | Sequence[int], wavelet: str | Wavelet) -> int:
 
     Raises:
         ValueError: If a size is below 1, or for an unknown wavelet.
+
+    Example:
+        >>> from wbad_jax.wavelets import dwt_max_level
+        >>> dwt_max_level((96, 128), "haar"), dwt_max_level((96, 128), "db4")
+        (6, 3)
     """
     shortest = int(np.min(size))
     if shortest < 1:

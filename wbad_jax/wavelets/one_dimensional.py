@@ -18,7 +18,14 @@ from wbad_jax.wavelets.two_dimensional import Backend, as_floating, check_backen
 
 
 class Bands(NamedTuple):
-    """The two half-bands of one level; PyWavelets calls them cA and cD."""
+    """The two half-bands of one level; PyWavelets calls them cA and cD.
+
+    Example:
+        >>> from wbad_jax.wavelets import dwt
+        >>> bands = dwt([1.0, 3.0, 2.0, 2.0])
+        >>> [band.shape for band in bands]
+        [(2,), (2,)]
+    """
 
     approx: Float[Array, "..."]
     detail: Float[Array, "..."]
@@ -49,6 +56,12 @@ def dwt(
         TypeError: If `x` is not of a floating-point type.
         ValueError: If `x` has no such axis or no sample along it, or for an unknown
             wavelet, mode or backend.
+
+    Example:
+        >>> from wbad_jax.wavelets import dwt
+        >>> approx, detail = dwt([1.0, 1.0, 3.0, 1.0])
+        >>> print(approx.round(3), detail.round(3))
+        [1.414 2.828] [0.    1.414]
     """
     x = as_floating(x, "x")
     bank = as_wavelet(wavelet)
@@ -87,6 +100,14 @@ def idwt(
         TypeError: If the bands are not of a floating-point type.
         ValueError: If both are None, if they differ in shape or are too small for the
             wavelet, if `length` does not fit them, or as `dwt`.
+
+    Example:
+        >>> from wbad_jax.wavelets import dwt, idwt
+        >>> approx, detail = dwt([1.0, 2.0, 3.0, 4.0])
+        >>> [round(float(x), 3) for x in idwt(approx, detail)]
+        [1.0, 2.0, 3.0, 4.0]
+        >>> [round(float(x), 3) for x in idwt(approx, None)]
+        [1.5, 1.5, 3.5, 3.5]
     """
     bank = as_wavelet(wavelet)
     boundary.check_mode(mode)
@@ -126,6 +147,12 @@ def wavedec(
 
     Warns:
         UserWarning: If at the coarsest level no coefficient is free of the border.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import wavedec
+        >>> [band.shape for band in wavedec(jnp.arange(16.0), level=2)]
+        [(4,), (4,), (8,)]
     """
     approx = as_floating(x, "x")
     bank = as_wavelet(wavelet)
@@ -166,6 +193,14 @@ def waverec(
     Raises:
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: If the levels do not fit together, or as `idwt`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import wavedec, waverec
+        >>> x = jnp.arange(11.0)
+        >>> again = waverec(wavedec(x, level=2), length=11)
+        >>> bool(jnp.allclose(again, x, atol=1e-4))
+        True
     """
     if not coefficients:
         raise ValueError("coefficients must hold at least the approximation, got none.")

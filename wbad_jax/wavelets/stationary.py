@@ -27,6 +27,11 @@ def swt_max_level(size: int) -> int:
 
     Raises:
         ValueError: If `size` is below 1.
+
+    Example:
+        >>> from wbad_jax.wavelets import swt_max_level
+        >>> swt_max_level(96)
+        5
     """
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}.")
@@ -70,6 +75,13 @@ def swt2(
     Reference:
         Nason and Silverman (1995), The stationary wavelet transform and some
         statistical applications, section 3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import swt2
+        >>> ((approx, details),) = swt2(jnp.ones((1, 4, 4, 1)), level=1)
+        >>> approx.shape
+        (1, 4, 4, 1)
     """
     x = as_images(images, "images")
     dilations = _dilations(x, _AXES, level, start_level)
@@ -104,6 +116,13 @@ def iswt2(
     Raises:
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: If there are none, if they differ in shape, or as `swt2`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import iswt2, swt2
+        >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
+        >>> bool(jnp.allclose(iswt2(swt2(image, level=1)), image, atol=1e-5))
+        True
     """
     approx, levels = _unpacked(coefficients)
     x = as_images(approx, "approx")
@@ -141,6 +160,13 @@ def swt(
     Raises:
         TypeError: If `x` is not of a floating-point type.
         ValueError: If `x` has no such axis, or as `swt2`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import swt
+        >>> coarse, fine = swt(jnp.arange(8.0), level=2)
+        >>> fine[0].shape
+        (8,)
     """
     x = as_floating(x, "x")
     axes = (negative_axis(axis, x),)
@@ -175,6 +201,13 @@ def iswt(
     Raises:
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: As `iswt2`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import iswt, swt
+        >>> x = jnp.arange(8.0)
+        >>> bool(jnp.allclose(iswt(swt(x, level=2)), x, atol=1e-5))
+        True
     """
     approx, levels = _unpacked(coefficients)
     x = as_floating(approx, "approx")

@@ -30,6 +30,15 @@ class Subbands(NamedTuple):
         horizontal: High-pass along height, low-pass along width: horizontal edges.
         vertical: Low-pass along height, high-pass along width: vertical edges.
         diagonal: High-pass along height and width.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import dwt2
+        >>> subbands = dwt2(jnp.ones((1, 6, 8, 1)))
+        >>> subbands._fields
+        ('approx', 'horizontal', 'vertical', 'diagonal')
+        >>> subbands.approx.shape
+        (1, 3, 4, 1)
     """
 
     approx: Float[Array, "*batch half_height half_width channels"]
@@ -74,6 +83,16 @@ def dwt2(
 
     Reference:
         Mallat (1989), A theory for multiresolution signal decomposition, section IV.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import dwt2
+        >>> image = jnp.full((1, 4, 6, 1), 0.5)
+        >>> subbands = dwt2(image)
+        >>> subbands.approx.shape
+        (1, 2, 3, 1)
+        >>> bool(jnp.allclose(subbands.approx, 1.0))
+        True
     """
     x = as_images(images, "images")
     bank = as_wavelet(wavelet)
@@ -114,6 +133,14 @@ def idwt2(
             if `shape` fits no image with these subbands, or for an unknown wavelet,
             mode or backend.
         ImportError: If backend "jaxwt" is not installed.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.wavelets import dwt2, idwt2
+        >>> image = jnp.arange(15.0).reshape(1, 3, 5, 1)
+        >>> again = idwt2(dwt2(image), shape=(3, 5))
+        >>> bool(jnp.allclose(again, image, atol=1e-5))
+        True
     """
     bank = as_wavelet(wavelet)
     boundary.check_mode(mode)
