@@ -24,6 +24,14 @@ def join_cohorts(dataset: Dataset, other: Dataset) -> Dataset:
 
     Raises:
         DataError: If images differ in size or window, or a patient is in both.
+
+    Example:
+        >>> import dataclasses
+        >>> from wbad_jax.data import is_other, join_cohorts
+        >>> other = dataclasses.replace(dataset, name="theirs")  # see `Dataset`
+        >>> both = join_cohorts(dataset, other)
+        >>> len(both), int(is_other(both).sum())
+        (48, 24)
     """
     shape, window = dataset.images.shape[1:], dataset.window
     if (other.images.shape[1:], other.window) != (shape, window):
@@ -56,7 +64,13 @@ def join_cohorts(dataset: Dataset, other: Dataset) -> Dataset:
 
 
 def is_other(dataset: Dataset) -> np.ndarray:
-    """`[examples]` bool: those of the other cohort of `join_cohorts`."""
+    """`[examples]` bool: those of the other cohort of `join_cohorts`.
+
+    Example:
+        >>> from wbad_jax.data import is_other
+        >>> bool(is_other(dataset).any())  # see `Dataset`
+        False
+    """
     return dataset.patient_ids >= OTHER_PATIENTS
 
 
@@ -73,6 +87,13 @@ def split_to_other(dataset: Dataset, validation_fraction: float, seed: int) -> I
 
     Raises:
         DataError: If the fraction is impossible, or a part lacks a class.
+
+    Example:
+        >>> from wbad_jax.data import join_cohorts, split_to_other
+        >>> both = join_cohorts(dataset, dataset)  # see `Dataset`
+        >>> parts = split_to_other(both, validation_fraction=0.25, seed=0)
+        >>> {name: len(rows) for name, rows in parts.items()}
+        {'train': 18, 'validation': 6, 'test': 24}
     """
     other = is_other(dataset)
     fractions = {"train": 1 - validation_fraction, "validation": validation_fraction}

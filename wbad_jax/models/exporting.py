@@ -40,6 +40,16 @@ def celsius_logits_fn(
 
     Raises:
         ValueError: If the window is empty.
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax import models
+        >>> settings = models.ModelSettings(image_shape=(8, 8, 1), widths=(4,))
+        >>> classifier = models.Classifier(settings)
+        >>> params = classifier.init(jax.random.key(0))
+        >>> logits_fn = models.celsius_logits_fn(classifier, params, (22.0, 38.0))
+        >>> logits_fn(30 * jax.numpy.ones((2, 8, 8, 1))).shape
+        (2, 2)
     """
     low, high = window
     if not low < high:
@@ -73,6 +83,14 @@ def export_logits(
     Raises:
         ValueError: If a platform is unknown or none is given, or `vjp_order` negative.
         ModuleNotFoundError: If the package flatbuffers is missing.
+
+    Example:
+        >>> import jax
+        >>> from wbad_jax.models import export_logits
+        >>> file = export_logits(lambda images: images.mean((1, 2)), (4, 4, 2))
+        >>> program = jax.export.deserialize(bytearray(file))
+        >>> program.call(jax.numpy.ones((3, 4, 4, 2))).shape
+        (3, 2)
     """
     wrong = [name for name in platforms if name not in PLATFORMS]
     if wrong or not platforms:

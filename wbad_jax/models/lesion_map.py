@@ -27,7 +27,17 @@ _START_SCALE, _START_BIAS = 2.0, 0.5
 
 
 class LesionMapNetwork(nnx.Module):
-    """Residual blocks, a map of the lesion, and its maximum against a threshold."""
+    """Residual blocks, a map of the lesion, and its maximum against a threshold.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax.numpy as jnp
+        >>> from wbad_jax.models import LesionMapNetwork
+        >>> network = LesionMapNetwork(4, 2, rngs=nnx.Rngs(params=0), widths=(4,))
+        >>> maps = network.lesion_map(jnp.ones((1, 8, 8, 4)))
+        >>> maps.shape, network.logits_of(maps).shape
+        ((1, 8, 8), (1, 2))
+    """
 
     def __init__(
         self,

@@ -51,6 +51,13 @@ def lesion_maps(
 
     Raises:
         ValueError: If the weight is negative.
+
+    Example:
+        >>> from wbad_jax.attacks import PGD
+        >>> from wbad_jax.training import lesion_maps
+        >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
+        >>> maps_fn = lambda p, images: (logits_fn_of(p)(images), images[..., 0])
+        >>> objective = lesion_maps(logits_fn_of, maps_fn, attack=PGD(), scale=0.1)
     """
     if not weight >= 0:
         raise ValueError(f"lesion_map_weight must be at least 0, got {weight}.")
