@@ -18,6 +18,9 @@ def tables() -> dict[str, str]:
     """The tables by the name of their mark."""
     return {
         "seconds": seconds_table(read_results("full_evaluation")),
+        "interrupted": interruption_sentence(
+            read_results("full_evaluation_interrupted")
+        ),
         "pattern": pattern_sentences(read_results("pattern")),
         "control": control_table(read_results("quickstart_pairs")["rows"]),
         "pairs": pairs_table(read_results("quickstart_pairs")),
@@ -103,6 +106,19 @@ def pairs_table(results: Mapping[str, Any]) -> str:
 def _with_interval(row: Mapping[str, Any]) -> str:
     percent = [100 * row[name] for name in ("accuracy", "ci_low", "ci_high")]
     return f"{percent[0]:.1f} [{percent[1]:.1f}, {percent[2]:.1f}]"
+
+
+def interruption_sentence(report: Mapping[str, Any]) -> str:
+    """Where an evaluation was stopped, and whether its results are the same."""
+    stops = " and ".join(
+        f"{stop['signal']} after {stop['seconds_after_start']:.0f} s"
+        for stop in report["interruptions"]
+    )
+    same = "the same bits" if report["predictions_equal"] else "OTHER RESULTS"
+    return (
+        f"An evaluation that got {stops}, each in the middle of an attack, and was "
+        f"started again, ended with {same} in every prediction as an undisturbed one.\n"
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
