@@ -164,8 +164,9 @@ def test_default_data_dir(monkeypatch, tmp_path):
         lambda *args, **named: asked.append((args, named)) or "data",
     )
     settings = types.SimpleNamespace(
-        builder="x", data_dir=None, manual_dir=None, patients=(), options=ConfigDict()
-    )
+        builder="x", data_dir=None, manual_dir=None, patients=(), options=ConfigDict(),
+        test_builder=None,
+    )  # fmt: skip
     settings.options.height = 8
     cohort.load(types.SimpleNamespace(data=settings))
     assert asked == [
