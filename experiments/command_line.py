@@ -119,7 +119,7 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
         end_at_once(FAILED)
         if isinstance(error, OSError) and error.errno in _DISK:
             _fail(
-                f"{error.filename or 'a file'}: {error.strerror}. What is finished is "
+                f"{error.filename or 'the work folder'}: {error.strerror}. What is finished is "
                 "kept: the same command goes on.",
                 FAILED,
             )
