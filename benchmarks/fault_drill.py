@@ -194,7 +194,7 @@ def file_system(folder: pathlib.Path, kib: int) -> Iterator[Callable[[str], None
 def full_disk(runs: Runs) -> dict[str, Any]:
     """The disk of the run is full at several moments, then has room again."""
     tried = {}
-    for kib in (4, 40, 400):
+    for kib in (4, 200, 600, 3000):
         folder = runs.folder / f"full-{kib}"
         with file_system(folder, kib) as change:
             first = runs.finish(folder / "run")

@@ -118,12 +118,20 @@ def _guarded(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None
     except (Exception, KeyboardInterrupt) as error:
         end_at_once(FAILED)
         if isinstance(error, OSError) and error.errno in _DISK:
-            _fail(
-                f"{error.filename or 'a file'}: {error.strerror}. What is finished is "
-                "kept: the same command goes on.",
-                FAILED,
-            )
+            _end_without_disk(error)
         raise
+
+
+def _end_without_disk(error: OSError) -> NoReturn:
+    print(
+        f"error: {error.filename or 'the work folder'}: {error.strerror}. What is "
+        "finished is kept: the same command goes on.",
+        file=sys.stderr,
+        flush=True,
+    )
+    sys.stdout.flush()
+    # At once: saves that are under way would fail too, and tell it at length.
+    os._exit(FAILED)
 
 
 def required(name: str) -> Any:

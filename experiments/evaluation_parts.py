@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.default import Config
+from experiments.config_errors import ConfigError
 from experiments.run_folder import provenance, to_plain
 from experiments.settings import Arm
 from experiments.train_arm import parameters_sha256
@@ -85,7 +86,10 @@ class Parts:
         if not processes.as_first(path.exists()):
             arrays = {f"{place:02}": array for place, array in enumerate(make())}
             processes.on_first(lambda: write_arrays(arrays, path))
-        return tuple(array for _, array in sorted(read_arrays(path).items()))
+        arrays = read_arrays(path)
+        names = [f"{place:02}" for place in range(len(arrays))]
+        _check_names(path, arrays, names or ["00"])
+        return tuple(arrays[name] for name in names)
 
     def attacked(
         self, name: Mapping[str, Any], identity: Identity, make: Callable[[], Attacked]
@@ -104,6 +108,8 @@ class Parts:
             arrays = dataclasses.asdict(make())
             processes.on_first(lambda: write_arrays(arrays, path))
         arrays = read_arrays(path)
+        fields = [field.name for field in dataclasses.fields(Attacked)]
+        _check_names(path, arrays, fields)
         return Attacked(**arrays | {"seconds": float(arrays["seconds"])})
 
     def record(
@@ -154,6 +160,14 @@ def identify(arm: Arm, params: Params, examples: Examples) -> Identity:
         "images": images.hexdigest(),
         "examples": [str(name) for name in examples.example_ids],
     }
+
+
+def _check_names(path: pathlib.Path, arrays: Mapping[str, Any], names) -> None:
+    if set(arrays) != set(names):
+        raise ConfigError(
+            f"{path} is damaged: it must hold the arrays {sorted(names)}, got "
+            f"{sorted(arrays)}."
+        )
 
 
 def _write_outcome(outcome: Outcome, path: pathlib.Path) -> None:

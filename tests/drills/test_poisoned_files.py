@@ -46,11 +46,9 @@ def test_the_payload_works(marker):
     assert marker.exists()
 
 
-SLOW = ("checkpoint", "prepared data set")
+SLOW = ("checkpoint", "gallery", "predictions", "prepared", "report")
 CASES = [
-    pytest.param(name, marks=pytest.mark.slow)
-    if name in SLOW or name.startswith("report")
-    else name
+    pytest.param(name, marks=pytest.mark.slow) if name.startswith(SLOW) else name
     for name in READERS
 ]
 
@@ -69,7 +67,11 @@ def test_pickles_in_place_of_a_file(name, tmp_path, marker):
         path.write_bytes(whole)
 
 
-ARCHIVES = ("simulated shard", "part of an evaluation", "gallery")
+ARCHIVES = (
+    "simulated shard",
+    "part of an evaluation",
+    pytest.param("gallery", marks=pytest.mark.slow),
+)
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

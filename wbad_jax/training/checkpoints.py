@@ -8,11 +8,14 @@ Several processes save together and must make the same calls. Each reads by itse
 neither the number of devices nor that of processes need be what it was.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
+import os
 import pathlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -59,7 +62,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_):
-        self._manager.close()
+        with self._disk_errors():
+            self._manager.close()
 
     def latest_step(self) -> int | None:
         """The newest complete step, or None."""
@@ -73,11 +77,13 @@ class Checkpoints:
         if step not in self._manager.all_steps():
             # First: a step without a digest would pass for one of an older version.
             processes.on_first(lambda: self._record(step, state))
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+            with self._disk_errors():
+                self._manager.save(step, args=ocp.args.StandardSave(state))
 
     def wait(self) -> None:
         """Block until all saves are on disk."""
-        self._manager.wait_until_finished()
+        with self._disk_errors():
+            self._manager.wait_until_finished()
 
     def restore(self, like: Any, step: int | None = None) -> Any:
         """Restore a step, or the newest that can be read.
@@ -146,6 +152,19 @@ class Checkpoints:
         )
         with ocp.CheckpointManager(self.directory, options=options) as manager:
             return manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        """Finds what the disk said in the words of Orbax and TensorStore."""
+        try:
+            yield
+        except Exception as error:
+            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+                if os.strerror(number) in str(error):
+                    raise OSError(
+                        number, os.strerror(number), str(self.directory)
+                    ) from error
+            raise
 
     def _record(self, step: int, state: Any) -> None:
         kept = [str(s) for s in self._manager.all_steps()]
