@@ -211,7 +211,10 @@ def test_an_impossible_level_is_refused(field, create):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "vit"}, r"model name must be one of \['cnn', 'resnet'\] or .* 'vit'"),
+        (
+            {"name": "vit"},
+            r"model name must be one of \['cnn', 'lesion_map', 'resnet'\] or .* 'vit'",
+        ),
         ({"downsampling": "pool"}, r"downsampling must be .*'dwt'.*got 'pool'"),
         ({"downsampling_wavelet": "db99"}, "downsampling_wavelet: .*db99"),
         ({"options": {"depth": 3}}, "options .*'cnn' takes none, got .*depth"),
