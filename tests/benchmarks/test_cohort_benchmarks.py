@@ -36,6 +36,7 @@ def tells(row):
     return row["auc_interval"][0] > 0.5
 
 
+@pytest.mark.slow
 def test_nothing_tells_the_label_of_noise(patients):
     rows = cohort_audit.audit(patients)
     for name, row in rows.items():
@@ -43,6 +44,7 @@ def test_nothing_tells_the_label_of_noise(patients):
         assert row["n"] == COUNT
 
 
+@pytest.mark.slow
 def test_a_room_that_follows_the_label_is_found(patients):
     has_tumour = patients.labels[patients.factual]
     rooms = np.repeat(has_tumour, 2) + patients.background_celsius
@@ -52,6 +54,7 @@ def test_a_room_that_follows_the_label_is_found(patients):
     assert not tells(rows["healthy state, forest"])
 
 
+@pytest.mark.slow
 def test_healthy_states_of_the_sick_that_differ_are_found(patients):
     """A trace of the illness in the twin without it."""
     sick = np.repeat(patients.labels[patients.factual], 2)

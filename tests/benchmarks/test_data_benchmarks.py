@@ -98,6 +98,7 @@ def test_the_network_learns_and_is_compiled_once():
     assert network._logits._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_eras_of_numbered_patients(strangers, tmp_path, monkeypatch):
     """The number tells the label of all patients, but not of those in the middle."""
     count = 40

@@ -134,6 +134,7 @@ def test_training_can_leave_the_audit_out(smoke_config, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_strict_ends_with_an_error(command, dmr_ir_folder, tmp_path):
     arguments = (
         "--config=configs/dmr_ir.py:smoke",
