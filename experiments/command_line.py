@@ -1,6 +1,7 @@
 """What commands share: the --config flag, and errors without tracebacks."""
 
 import errno
+import io
 import os
 import platform
 import sys
@@ -45,6 +46,10 @@ def run_command(
         define_flags: Called first. Not at import: commands import each other's parts,
             and a flag can be defined once only.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without UTF-8 must not end a run that says °C.
+            stream.reconfigure(errors="backslashreplace")
     _guarded(lambda _: define_flags(), sys.argv)
     # Orbax logs a dozen lines a save at level INFO.
     logging.set_verbosity(logging.WARNING)
