@@ -110,7 +110,8 @@ class Parts:
         arrays = read_arrays(path)
         fields = [field.name for field in dataclasses.fields(Attacked)]
         _check_names(path, arrays, fields)
-        return Attacked(**arrays | {"seconds": float(arrays["seconds"])})
+        seconds = float(arrays.pop("seconds"))
+        return Attacked(**arrays, seconds=seconds)
 
     def record(
         self, name: str, identity: Identity, make: Callable[[], dict[str, Any]]
