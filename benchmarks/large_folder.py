@@ -52,7 +52,8 @@ def load_folder(folder: pathlib.Path) -> dict[str, Any]:
     begin, before = time.monotonic(), _peak_mib()
     settings = {
         "patient_pattern": r"(?P<patient>P\d+)_",
-        "pixels": {"height": _SIDE, "width": _SIDE},
+        "height": _SIDE,
+        "width": _SIDE,
     }
     dataset = data.load("image_folder", folder / "data", folder / "raw",
                         settings=settings)  # fmt: skip
