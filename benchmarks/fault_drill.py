@@ -99,10 +99,12 @@ class Runs:
         process = self.start(workdir, **options)
         output, errors = process.communicate(timeout=_SECONDS)
         said = [x for x in errors.splitlines() if x.startswith("error: ")]
+        # Orbax logs at length what it could not save; the last word is the command's.
+        last_words = f"\n{errors}".split("\nerror: ")[-1]
         return {
             "status": process.returncode,
             "said": [line[:300] for line in said],
-            "traceback": "Traceback (most recent" in errors,
+            "traceback": "Traceback (most recent" in last_words,
             "output": output[-500:],
             **({"errors": errors[-1500:]} if process.returncode else {}),
         }
