@@ -97,7 +97,8 @@ class Runs:
     def finish(self, workdir: pathlib.Path, **options: Any) -> dict[str, Any]:
         """Run to the end, and what the command said and how it ended."""
         process = self.start(workdir, **options)
-        output, errors = process.communicate(timeout=_SECONDS)
+        _, errors = process.communicate(timeout=_SECONDS)
+        errors = errors.replace(str(self.folder), "FOLDER")
         said = [x for x in errors.splitlines() if x.startswith("error: ")]
         # Orbax logs at length what it could not save; the last word is the command's.
         last_words = f"\n{errors}".split("\nerror: ")[-1]
@@ -105,8 +106,11 @@ class Runs:
             "status": process.returncode,
             "said": [line[:300] for line in said],
             "traceback": "Traceback (most recent" in last_words,
-            "output": output[-500:],
-            **({"errors": errors[-1500:]} if process.returncode else {}),
+            **(
+                {"errors": errors[-1500:]}
+                if process.returncode and len(said) != 1
+                else {}
+            ),
         }
 
     def same(self, workdir: pathlib.Path) -> dict[str, bool]:
@@ -317,7 +321,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("The undisturbed run", flush=True)
         end = runs.finish(runs.undisturbed)
         if end["status"]:
-            raise RuntimeError(f"The undisturbed run failed:\n{end['errors']}")
+            raise RuntimeError(f"The undisturbed run failed: {end}")
         for name in options.only:
             print(name, flush=True)
             found = DRILLS[name](runs)

@@ -1,11 +1,14 @@
 """Checkpoints give back what was saved, or say why not."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from wbad_jax import training
+from wbad_jax.damaged_files import DamagedFileError
 
 
 def tree(offset=0.0):
@@ -132,3 +135,29 @@ def test_nothing_is_set_aside_where_none_can_be_read(tmp_path):
         with pytest.raises(ValueError, match="2 cannot be read"):
             checkpoints.restore({"other": jnp.zeros(3)})
     assert {"1", "2"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_arrays_that_are_not_those_saved_are_refused(tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, tree(offset=float(step)))
+    path = tmp_path / "sha256.json"
+    digests = json.loads(path.read_text())
+    assert list(digests) == ["1", "2"]
+    # The same as a changed byte in an array: it is not what was saved.
+    path.write_text(json.dumps(digests | {"2": digests["1"]}))
+    with training.Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(DamagedFileError, match="step 2 is not what was saved"):
+            checkpoints.restore(tree(), 2)
+        with pytest.warns(UserWarning, match="step 1 is restored in its place"):
+            restored = checkpoints.restore(tree())
+    np.testing.assert_array_equal(restored["float"], tree(offset=1.0)["float"])
+
+
+def test_checkpoints_without_digests_are_read(tmp_path):
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, tree())
+    (tmp_path / "sha256.json").unlink()
+    with training.Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore(tree())
+    np.testing.assert_array_equal(restored["float"], tree()["float"])
