@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.measure import write_report
 from experiments import sweep_scores
+from experiments.sweep_scores import Scores
 from wbad_jax import evaluation
 from wbad_jax.evaluation import Outcome
 
@@ -55,19 +56,30 @@ def gather(sweep: pathlib.Path) -> dict[int, list[Outcome]]:
     return dict(sorted(found.items()))
 
 
-def arm_rows(outcomes: Seeds) -> list[dict[str, Any]]:
-    """One row an arm and condition, of the seeds that have the arm."""
-    rows = []
+def scores_of_arms(outcomes: Seeds) -> dict[str, dict[tuple, Scores]]:
+    """Scores of each arm by condition, of the seeds that have the arm."""
     arms = [outcome.condition.arm for own in outcomes.values() for outcome in own]
+    found = {}
     for arm in dict.fromkeys(arms):
-        seeds = _of_arm(outcomes, arm)
-        labels = _labels(seeds)
-        by_condition = sweep_scores.by_condition(list(seeds.values()))
-        for condition, scores in by_condition.items():
-            mean = scores.correct.mean(axis=0)
+        seeds = [
+            [outcome for outcome in own if outcome.condition.arm == arm]
+            for own in outcomes.values()
+        ]
+        found[arm] = sweep_scores.by_condition([own for own in seeds if own])
+    return found
+
+
+def arm_rows(
+    scores: Mapping[str, Mapping[tuple, Scores]], labels: np.ndarray
+) -> list[dict[str, Any]]:
+    """One row an arm and condition; `labels` are those of the test images."""
+    rows = []
+    for by_condition in scores.values():
+        for condition, own in by_condition.items():
+            mean = own.correct.mean(axis=0)
             rows.append(
                 dict(zip(sweep_scores.CONDITION, condition, strict=True))
-                | sweep_scores.accuracy_of(scores)
+                | sweep_scores.accuracy_of(own)
                 | {
                     "sensitivity": float(mean[labels == 1].mean()),
                     "specificity": float(mean[labels == 0].mean()),
@@ -76,28 +88,21 @@ def arm_rows(outcomes: Seeds) -> list[dict[str, Any]]:
     return rows
 
 
-def endpoint(outcomes: Seeds, wanted: Mapping[str, str]) -> dict[str, Any] | None:
+def endpoint(
+    scores: Mapping[str, Mapping[tuple, Scores]], wanted: Mapping[str, str]
+) -> dict[str, Any] | None:
     """A paired difference of two arms; None where it was not measured."""
     sides = []
     for arm in (wanted["arm"], wanted["reference"]):
-        seeds = list(_of_arm(outcomes, arm).values())
         chosen = [
-            scores
-            for condition, scores in sweep_scores.by_condition(seeds).items()
+            own
+            for condition, own in scores.get(arm, {}).items()
             if condition[1:5] == ("test", *(wanted[name] for name in _NAMED))
         ]
         sides += chosen[:1]  # the headline radius is evaluated first
     if len(sides) < 2:
         return None
     return {**wanted} | sweep_scores.difference_of(sides[0], sides[1])
-
-
-def _of_arm(outcomes: Seeds, arm: str) -> dict[int, list[Outcome]]:
-    chosen = {
-        seed: [outcome for outcome in own if outcome.condition.arm == arm]
-        for seed, own in outcomes.items()
-    }
-    return {seed: own for seed, own in chosen.items() if own}
 
 
 def _labels(seeds: Seeds) -> np.ndarray:
@@ -111,21 +116,19 @@ def _labels(seeds: Seeds) -> np.ndarray:
 def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     """The results file."""
     outcomes = gather(sweep)
+    scores = scores_of_arms(outcomes)
     first = next(iter(sorted(sweep.glob("arms/seed*"))))
     record = json.loads((first / "config.json").read_text("utf-8"))
-    secondary = [endpoint(outcomes, wanted) for wanted in SECONDARY]
+    secondary = [endpoint(scores, wanted) for wanted in SECONDARY]
     measured = [found for found in secondary if found is not None]
-    for found, p in zip(
-        measured, evaluation.holm([f["p_value"] for f in measured]), strict=True
-    ):
-        found["p_holm"] = p
+    sweep_scores.correct_for_multiplicity(measured)
     return {
         "command": "python -m experiments.ablate --config=configs/sweeps/headline.py",
         "commit": record["commit"],
         "config": record["config"],
         "seeds": list(outcomes),
-        "rows": arm_rows(outcomes),
-        "primary": endpoint(outcomes, PRIMARY),
+        "rows": arm_rows(scores, _labels(outcomes)),
+        "primary": endpoint(scores, PRIMARY),
         "secondary": measured,
     }
 

@@ -14,11 +14,10 @@ from collections.abc import Iterable
 ROOT = pathlib.Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "dist"
 # Beside Python files.
+_PAGES = (path.relative_to(ROOT) for path in ROOT.glob("experiments/*/page.*"))
 NEEDED = (
     "wbad_jax/py.typed",
-    "experiments/report/page.html",
-    "experiments/report/page.css",
-    "experiments/report/page.js",
+    *sorted(path.as_posix() for path in _PAGES if path.suffix != ".py"),
 )
 WHEEL_FOLDERS = ("wbad_jax", "experiments")
 # What a folder of thermograms, a run or a checkpoint would be stored as.

@@ -33,11 +33,9 @@ from experiments.looks import record_look
 from experiments.report import report_if_wanted
 from experiments.results import summarise
 from experiments.run_folder import default_config, load_config, locked
-from experiments.settings import Arm
 from experiments.stopping import stop_request
-from experiments.train_arm import restore_arm
+from experiments.train_arm import restore_arms
 from wbad_jax import processes
-from wbad_jax.types import Params
 
 
 def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
@@ -62,12 +60,7 @@ def evaluate_run(config: Config, workdir: pathlib.Path) -> None:
         trained, outcomes = [], []
         processes.on_first(lambda: record_look(config, workdir))
         for fold in folds:
-            params: dict[str, tuple[Arm, Params]] = {}
-            for arm in arms:
-                earlier = {name: value for name, (_, value) in params.items()}
-                run = fold.run_name(arm.name)
-                restored = restore_arm(arm, workdir=workdir, run=run, earlier=earlier)
-                params[arm.name] = (arm, restored)
+            params = restore_arms(arms, workdir=workdir, run_name=fold.run_name)
             outcomes += evaluate_fold(
                 config,
                 fold,

@@ -38,8 +38,8 @@ NOTICE = (
     "on it. Thermography is no substitute for mammography."
 )
 COMPATIBILITY = (
-    "JAX reads exports of versions up to six months older than itself, and of versions "
-    "up to three weeks newer. Later, export the run again. Reverse mode alone can be "
+    "JAX reads exports of other versions within the window that its documentation of "
+    "jax.export states. Later, export the run again. Reverse mode alone can be "
     "differentiated, vjp_order times."
 )
 

@@ -3,16 +3,14 @@
 An archive of NumPy arrays named by their path in the tree; nothing in it is code.
 """
 
-import io
 import pathlib
-import zipfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.config_errors import ConfigError
-from experiments.whole_files import write_arrays
+from experiments.whole_files import read_arrays, write_arrays
 from wbad_jax.types import Params
 
 FILE = "parameters.npz"
@@ -41,11 +39,8 @@ def read_parameters(path: pathlib.Path, like: Params) -> Params:
         ConfigError: If the file cannot be read, or holds another tree.
     """
     try:
-        # From memory: NumPy leaves a damaged file open.
-        content = io.BytesIO(path.read_bytes())
-        with np.load(content, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+    except ConfigError as error:
         raise ConfigError(f"{path} cannot be read as parameters: {error}") from error
     wanted = {_name(w): leaf for w, leaf in jax.tree_util.tree_leaves_with_path(like)}
     if arrays.keys() != wanted.keys():

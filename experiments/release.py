@@ -8,24 +8,20 @@ card, `README.md`. `python -m experiments.evaluate --workdir=FOLDER` evaluates i
 run; the digests of the parameters are those of the results.
 """
 
-import json
 import pathlib
 from typing import Any
 
-import jax
 from absl import flags
 
-from configs.default import Config
-from experiments import cohort, settings
 from experiments.command_line import required, run_command
 from experiments.config_errors import ConfigError
 from experiments.evaluate import prepare_jax
 from experiments.model_card import model_card
 from experiments.parameter_files import FILE, write_parameters
 from experiments.run_folder import load_config
-from experiments.train_arm import parameters_sha256, restore_arm
-from experiments.whole_files import write_json, write_text
-from wbad_jax.types import Params
+from experiments.train_arm import parameters_sha256
+from experiments.trained_run import open_run
+from experiments.whole_files import read_json, write_json, write_text
 
 # Most bytes of a released arm.
 _MOST_BYTES = 2 * 2**20
@@ -45,7 +41,12 @@ def release(workdir: pathlib.Path, output: pathlib.Path) -> None:
     if output.exists():
         raise ConfigError(f"{output} exists; choose another --output.")
     config, results = load_config(workdir), _read_results(workdir)
-    trained, image_shape = _restore(config, workdir)
+    run = open_run(config, workdir)
+    if run.fold.name:
+        raise ConfigError(
+            f"{workdir} is a cross-validation; a release is of one network an arm."
+        )
+    trained = {name: params for name, (_, params) in run.trained.items()}
     digests = {name: parameters_sha256(params) for name, params in trained.items()}
     if digests != results["meta"]["parameters_sha256"]:
         raise ConfigError(
@@ -57,38 +58,21 @@ def release(workdir: pathlib.Path, output: pathlib.Path) -> None:
         write_parameters(params, path)
         if path.stat().st_size > _MOST_BYTES:
             print(f"{path} has {path.stat().st_size / 2**20:.1f} MiB.")
-    record = json.loads((workdir / "config.json").read_text(encoding="utf-8"))
+    record = read_json(workdir / "config.json")
     record["config"]["data"]["data_dir"] = None  # of the machine it was trained on
     record["config"]["data"]["manual_dir"] = None
-    record |= {"command": _command(record), "image_shape": image_shape}
+    record |= {"command": _command(record), "image_shape": list(run.image_shape)}
     write_json(record, output / "config.json")
     write_json(results, output / "results.json")
     write_text(model_card(record, results, output.name), output / "README.md")
     print(f"{', '.join(trained)} in {output}.")
 
 
-def _restore(config: Config, workdir: pathlib.Path):
-    """Parameters by arm, and the shape of the images."""
-    dataset = cohort.load(config)
-    folds = cohort.make_folds(config, dataset)
-    if len(folds) != 1:
-        raise ConfigError(
-            f"{workdir} has {len(folds)} folds; a release is of one network an arm."
-        )
-    trained: dict[str, Params] = {}
-    shape = dataset.images.shape[1:]
-    for arm in settings.build_arms(config, shape):
-        trained[arm.name] = restore_arm(
-            arm, workdir=workdir, run=arm.name, earlier=trained
-        )
-    return jax.device_get(trained), list(shape)
-
-
 def _read_results(workdir: pathlib.Path) -> dict[str, Any]:
     path = workdir / "results.json"
     if not path.exists():
         raise ConfigError(f"{path} is missing: the run is not finished.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _command(record: dict[str, Any]) -> str:

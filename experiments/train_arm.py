@@ -4,7 +4,7 @@ import contextlib
 import functools
 import hashlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -134,6 +134,28 @@ def restore_arm(
                 f"is at {int(state.step)}. Run experiments.train first."
             )
         return state.best_params
+
+
+def restore_arms(
+    arms: Iterable[Arm], *, workdir: pathlib.Path, run_name: Callable[[str], str]
+) -> dict[str, tuple[Arm, Params]]:
+    """All arms of a run with their best parameters, by name.
+
+    Args:
+        arms: In the order of training.
+        workdir: Folder of the run.
+        run_name: From the name of an arm to that of its training, `Fold.run_name`.
+
+    Raises:
+        ConfigError: If one is not finished, or its file is damaged.
+    """
+    trained: dict[str, tuple[Arm, Params]] = {}
+    for arm in arms:
+        earlier = {name: params for name, (_, params) in trained.items()}
+        run = run_name(arm.name)
+        params = restore_arm(arm, workdir=workdir, run=run, earlier=earlier)
+        trained[arm.name] = arm, params
+    return trained
 
 
 def parameters_sha256(params: Params) -> str:

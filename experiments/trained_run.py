@@ -11,7 +11,7 @@ from experiments.cohort import Fold, examples_of
 from experiments.config_errors import ConfigError
 from experiments.run_folder import locked
 from experiments.settings import Arm
-from experiments.train_arm import restore_arm
+from experiments.train_arm import restore_arms
 from wbad_jax import evaluation
 from wbad_jax.data import Dataset
 from wbad_jax.data.examples import LABEL_NAMES
@@ -117,15 +117,9 @@ def open_run(
         name = next(iter(folds)) if fold_name is None else fold_name
         if name not in folds:
             raise ConfigError(f"--fold must be one of {[*folds]}, got {name!r}.")
-        fold, trained = folds[name], {}
-        for arm in settings.build_arms(config, dataset.images.shape[1:]):
-            params = restore_arm(
-                arm,
-                workdir=workdir,
-                run=fold.run_name(arm.name),
-                earlier={of: params for of, (_, params) in trained.items()},
-            )
-            trained[arm.name] = arm, params
+        fold = folds[name]
+        arms = settings.build_arms(config, dataset.images.shape[1:])
+        trained = restore_arms(arms, workdir=workdir, run_name=fold.run_name)
     return TrainedRun(config, fold, trained)
 
 

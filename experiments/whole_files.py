@@ -1,5 +1,6 @@
 """Files written whole or not at all, and read with damage told by the file's name."""
 
+import io
 import json
 import pathlib
 from collections.abc import Mapping
@@ -82,7 +83,8 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         ConfigError: If it is damaged; the message names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: NumPy leaves a damaged file open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile and numpy fail in a dozen ways on damage
         raise ConfigError(f"{path} is damaged: {error}.") from error

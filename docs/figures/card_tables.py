@@ -8,7 +8,7 @@ Writes them between the marks in the page.
 from collections.abc import Mapping
 from typing import Any
 
-from docs.figures.page_tables import DOCS, read_results, table, write
+from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 
 PAGE = DOCS / "model_card.md"
 _HEAD = [
@@ -40,9 +40,8 @@ def _images(row: Mapping[str, Any]) -> str:
 
 
 def _numbers(row: Mapping[str, Any]) -> list[str]:
-    accuracy, low, high = (100 * row[x] for x in ("accuracy", "ci_low", "ci_high"))
     return [
-        f"{accuracy:.1f} [{low:.1f}, {high:.1f}]",
+        with_interval(row),
         f"{100 * row['sensitivity']:.1f}",
         f"{100 * row['specificity']:.1f}",
         f"{row['auc']:.3f}",

@@ -49,6 +49,12 @@ def table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def with_interval(row: Mapping[str, Any]) -> str:
+    """Accuracy of a row in %, with its interval."""
+    percent = [100 * row[name] for name in ("accuracy", "ci_low", "ci_high")]
+    return f"{percent[0]:.1f} [{percent[1]:.1f}, {percent[2]:.1f}]"
+
+
 def short(value: float) -> str:
     """Three or so digits."""
     return f"{value:.2f}" if value < 20 else f"{value:.0f}"

@@ -8,7 +8,7 @@ Writes them between the marks in the page.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docs.figures.page_tables import DOCS, read_results, table, write
+from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from wbad_jax import evaluation
 
 PAGE = DOCS / "robustness.md"
@@ -58,7 +58,7 @@ def control_table(rows: Sequence[Mapping[str, Any]]) -> str:
         line = [f"{condition[0]} {condition[1]}", condition[2]]
         for arm in arms:
             (row,) = [r for r in found if _attacked(r) == condition and r["arm"] == arm]
-            line.append(_with_interval(row))
+            line.append(with_interval(row))
         cells.append(line)
     return table(["attack", "images made on", *arms], cells)
 
@@ -83,7 +83,7 @@ def pairs_table(results: Mapping[str, Any]) -> str:
                 row["norm"],
                 f"{row['epsilon_celsius']:g}",
                 str(row["n"]),
-                _with_interval(row),
+                with_interval(row),
                 *(
                     "-" if e is None else f"{100 * e:.1f}"
                     for e in (row["ceiling"], *ends)
@@ -101,11 +101,6 @@ def pairs_table(results: Mapping[str, Any]) -> str:
         "A",
     ]
     return table(head, cells)
-
-
-def _with_interval(row: Mapping[str, Any]) -> str:
-    percent = [100 * row[name] for name in ("accuracy", "ci_low", "ci_high")]
-    return f"{percent[0]:.1f} [{percent[1]:.1f}, {percent[2]:.1f}]"
 
 
 def interruption_sentence(report: Mapping[str, Any]) -> str:

@@ -12,10 +12,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from experiments.page_environment import page_environment
 from experiments.report.charts import Figure
 from experiments.report.plotly_charts import to_plotly
 
@@ -139,13 +139,7 @@ def render(
         findings: What holds and what failed, gravest first.
         sections: What follows.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = page_environment(_FOLDER)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     scripts = [get_plotlyjs(), (_FOLDER / "page.js").read_text(encoding="utf-8")]
     return environment.get_template("page.html").render(

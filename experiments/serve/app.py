@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import jinja2
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
+from experiments.page_environment import page_environment
 from experiments.serve.answers import Answer, Answers
 from experiments.serve.limits import (
     Limits,
@@ -125,14 +125,7 @@ def _add_pages(app: FastAPI, answers: Answers, limits: Limits) -> None:
 
 
 def _render(answers: Answers) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html").render(**answers.facts())
+    return page_environment(_FOLDER).get_template("page.html").render(**answers.facts())
 
 
 def _protect(app: FastAPI, public: bool) -> None:

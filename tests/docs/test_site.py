@@ -4,12 +4,12 @@ import importlib
 import pathlib
 import pkgutil
 import re
-import shutil
 
 import pytest
 
 import wbad_jax
 from docs import build, site_pages, tutorial_pages
+from tests.browsers import chromium, needs_chromium
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = (ROOT / "mkdocs.yml").read_text("utf-8")
@@ -106,24 +106,13 @@ def test_nothing_else_of_docs_is_in_the_site(site):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="needs chromium and chromedriver",
-)
+@needs_chromium
 def test_the_search_works_from_a_file(site, tmp_path):
-    from selenium import webdriver
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(flag)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")  # no network
-    options.add_argument(f"--user-data-dir={tmp_path}")
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    browser = webdriver.Chrome(options=options, service=service)
-    try:
+    no_network = "--host-resolver-rules=MAP * ~NOTFOUND"
+    with chromium(tmp_path, no_network) as browser:
         browser.get((site / "index.html").as_uri())
         query = browser.find_element(By.CSS_SELECTOR, "input.md-search__input")
         browser.execute_script("arguments[0].focus()", query)
@@ -139,5 +128,3 @@ def test_the_search_works_from_a_file(site, tmp_path):
             ]
         )
         assert any("wavelets.html" in address for address in found)
-    finally:
-        browser.quit()

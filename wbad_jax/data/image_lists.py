@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wbad_jax.data.errors import DataError
 from wbad_jax.data.image_files import SUFFIXES
-from wbad_jax.data.matrices import read_table
+from wbad_jax.data.matrices import read_table, to_float
 
 # Of every table; what else it holds may be asked for by name.
 FILE, LABEL, PATIENT, DATE = "file", "label", "patient_id", "date"
@@ -197,7 +197,7 @@ def _to_date(text: str) -> datetime.date | None:
 
 def _to_number(column: str, text: str) -> float:
     try:
-        number = float(text.replace("_", "x")) if text else math.nan
+        number = to_float(text) if text else math.nan
     except ValueError:
         raise DataError(f"{column} must be a number, got {text!r}.") from None
     if math.isinf(number):

@@ -270,12 +270,23 @@ def _read_row(
         if not field.strip():
             raise DataError(f"{where}: the temperature is missing.")
         try:
-            float(field.replace("_", "x"))
+            to_float(field)
         except ValueError:
             raise DataError(
                 f"{where}: {_quoted(field.strip())} is not a number."
             ) from None
     raise AssertionError("unreachable: one field failed above")
+
+
+def to_float(text: str) -> float:
+    """`float` of what a file says; 3_1.5, which Python reads as 31.5, is no number.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number.")
+    return float(text)
 
 
 def _quoted(text: str) -> str:

@@ -65,16 +65,15 @@ from wbad_jax.evaluation.operating_point import (
     choose_operating_point,
     evaluate_at,
 )
+from wbad_jax.evaluation.outcome_files import read_parquet, write_parquet
 from wbad_jax.evaluation.outcomes import (
     Condition,
     Outcome,
     by_patient,
     carry_over,
     pool,
-    read_parquet,
     within,
     worst_case,
-    write_parquet,
 )
 from wbad_jax.evaluation.report import add_worst_cases, format_table, write_results
 from wbad_jax.evaluation.robustness import (

@@ -106,6 +106,11 @@ class Classifier:
 
         return nnx.split(nnx.eval_shape(build))[0]
 
+    @property
+    def _network_class(self) -> Any:
+        name = self.settings.name
+        return MODELS.get(name) or import_network(name)
+
     def init(self, key: Key) -> Params:
         """Draw initial parameters, a nested dict of arrays. Pure; jit it."""
         module = DefendedClassifier(
@@ -144,9 +149,7 @@ class Classifier:
     @property
     def has_features(self) -> bool:
         """Whether the network tells its penultimate features, see `features_fn`."""
-        name = self.settings.name
-        network: Any = MODELS.get(name) or import_network(name)
-        return hasattr(network, "penultimate")
+        return hasattr(self._network_class, "penultimate")
 
     def features_fn(
         self, params: Params, *, backward: denoise.Backward = "exact"
@@ -178,9 +181,7 @@ class Classifier:
     @property
     def has_lesion_map(self) -> bool:
         """Whether the network predicts the lesion, see `lesion_map`."""
-        name = self.settings.name
-        network: Any = MODELS.get(name) or import_network(name)
-        return hasattr(network, "lesion_map")
+        return hasattr(self._network_class, "lesion_map")
 
     def lesion_map(self, params: Params, images: Images) -> tuple[Logits, LesionMaps]:
         """Logits, and what the network takes for the lesion; see `LesionMapNetwork`.

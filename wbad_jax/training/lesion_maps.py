@@ -11,6 +11,7 @@ from wbad_jax.training.objectives import (
     Budgets,
     Objective,
     Versions,
+    attacked,
     cross_entropy,
     weighted_mean,
 )
@@ -63,14 +64,7 @@ def lesion_maps(
         raise ValueError(f"lesion_map_weight must be at least 0, got {weight}.")
 
     def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
-        found = attack(
-            logits_fn_of(jax.lax.stop_gradient(params)),
-            key,
-            batch.images,
-            batch.labels,
-            epsilon=budgets[attack.norm],
-        )
-        return {"pgd": found.adversarial}
+        return {"pgd": attacked(attack, logits_fn_of, params, key, batch, budgets)}
 
     def loss(params: Params, batch: Batch, images: Versions):
         logits, maps = maps_fn(params, jax.lax.stop_gradient(images["pgd"]))

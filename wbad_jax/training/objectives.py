@@ -99,19 +99,15 @@ def mixture(
     total = sum(versions.values())
 
     def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
-        frozen = logits_fn_of(jax.lax.stop_gradient(params))
         return {
             name: batch.images
             if name == "clean"
-            else attacks[name](
-                frozen,
-                jax.random.fold_in(key, index),
-                batch.images,
-                batch.labels,
-                epsilon=budgets[attacks[name].norm],
-            ).adversarial
+            else attacked(
+                attacks[name], logits_fn_of, params, jax.random.fold_in(key, index),
+                batch, budgets,
+            )
             for index, name in enumerate(versions)
-        }
+        }  # fmt: skip
 
     def loss(params: Params, batch: Batch, images: Versions):
         by_version = logits_by_version(logits_fn_of(params), images)
@@ -134,6 +130,20 @@ def _positive(weights: Mapping[str, float]) -> dict[str, float]:
     if not positive:
         raise ValueError("At least one objective weight must be positive.")
     return positive
+
+
+def attacked(
+    attack: Attack, logits_fn_of: ApplyFn, params: Params, key: Key, batch: Batch,
+    budgets: Budgets,
+) -> Images:  # fmt: skip
+    """What an attack makes of a batch on the current parameters."""
+    return attack(
+        logits_fn_of(jax.lax.stop_gradient(params)),
+        key,
+        batch.images,
+        batch.labels,
+        epsilon=budgets[attack.norm],
+    ).adversarial
 
 
 def logits_by_version(logits_fn: LogitsFn, images: Versions) -> dict[str, Logits]:

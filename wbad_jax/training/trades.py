@@ -14,6 +14,7 @@ from wbad_jax.training.objectives import (
     Objective,
     Versions,
     accuracies,
+    attacked,
     cross_entropy,
     logits_by_version,
     weighted_mean,
@@ -128,21 +129,15 @@ def mart(
     )
 
     def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
-        found = attack(
-            logits_fn_of(jax.lax.stop_gradient(params)),
-            key,
-            batch.images,
-            batch.labels,
-            epsilon=budgets[attack.norm],
-        )
-        return {"clean": batch.images, "adversarial": found.adversarial}
+        found = attacked(attack, logits_fn_of, params, key, batch, budgets)
+        return {"clean": batch.images, "adversarial": found}
 
     def loss(params: Params, batch: Batch, images: Versions):
         logits = logits_by_version(logits_fn_of(params), images)
-        clean, attacked = logits["clean"], logits["adversarial"]
+        clean, adversarial = logits["clean"], logits["adversarial"]
         doubt = 1 - _of_label(jax.nn.softmax(clean), batch.labels)
-        terms = boosted_cross_entropy(attacked, batch.labels)
-        terms += beta * doubt * divergence(clean, attacked)
+        terms = boosted_cross_entropy(adversarial, batch.labels)
+        terms += beta * doubt * divergence(clean, adversarial)
         return weighted_mean(terms, batch.weights), accuracies(logits, batch)
 
     return Objective(craft, loss)

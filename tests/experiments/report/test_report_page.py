@@ -1,27 +1,18 @@
 """The report in a real browser: headless Chromium, where there is one."""
 
 import json
-import shutil
 
 import pytest
 
 from experiments.report.writing import write_report
+from tests.browsers import chromium, needs_chromium, requested, set_width
 from tests.experiments.report.run_folder_files import write_run
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing")
+pytest.importorskip("selenium.webdriver", reason="selenium is missing")
 from selenium.webdriver.support.expected_conditions import alert_is_present  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
-)
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage",
-)  # fmt: skip
+pytestmark = needs_chromium
 FIGURES = {
     "security": 4, "comparisons": 1, "errors": 1, "roc": 3, "calibration": 3,
     "distances": 1, "certificates": 1, "detection": 1, "thresholds": 2,
@@ -40,18 +31,8 @@ SCRIPT = "</script><script>alert(3)</script>"
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    service = webdriver.ChromeService(executable_path=DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +46,14 @@ def open_page(browser, page, width=1200):
     """Open at a width of the window, and forget the logs of before."""
     browser.get_log("browser")
     browser.get_log("performance")
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1}
-    metrics["mobile"] = width < 600
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    set_width(browser, width)
     browser.get(page.as_uri())
     ready = "return document.documentElement.dataset.ready"
     assert browser.execute_script(ready) == "true"
 
 
 def requests(browser):
-    messages = [
-        json.loads(entry["message"])["message"]
-        for entry in browser.get_log("performance")
-    ]
-    urls = [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    ]
-    return [url for url in urls if not url.startswith(("data:", "blob:"))]
+    return [u for u in requested(browser) if not u.startswith(("data:", "blob:"))]
 
 
 def count(browser, selector):

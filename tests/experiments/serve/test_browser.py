@@ -1,13 +1,11 @@
 """The twin page in a real browser: from a file to an attack, on a desk and a phone."""
 
-import json
-import shutil
 import threading
 import time
 
 import pytest
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing")
+pytest.importorskip("selenium.webdriver", reason="selenium is missing")
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is missing")
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -15,20 +13,17 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from experiments.serve.app import make_app  # noqa: E402
 from experiments.serve.limits import Limits  # noqa: E402
+from tests.browsers import (  # noqa: E402
+    chromium,
+    needs_chromium,
+    requested,
+    set_width,
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
-    ),
+    needs_chromium,
 ]
-_FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage",
-)  # fmt: skip
 SECONDS = 300  # on a busy machine
 HOSTILE = "<img src=x onerror=alert(1)>.csv"
 
@@ -51,24 +46,12 @@ def address(answers):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    service = webdriver.ChromeService(executable_path=DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def open_page(browser, address, width):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1}
-    metrics["mobile"] = width < 600
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    set_width(browser, width)
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get_log("performance")
@@ -83,14 +66,7 @@ def wait(browser, condition):
 
 
 def requests(browser):
-    log = browser.get_log("performance")
-    messages = [json.loads(entry["message"])["message"] for entry in log]
-    urls = [
-        message["params"]["request"]["url"]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    ]
-    return [url for url in urls if not url.startswith(("data:", "about:"))]
+    return [u for u in requested(browser) if not u.startswith(("data:", "about:"))]
 
 
 def text(browser, name):
