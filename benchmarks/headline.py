@@ -3,6 +3,9 @@
     python -m experiments.ablate --config=configs/sweeps/headline.py
     python -m benchmarks.headline --sweep=runs/headline
 
+Runs in `arms_full` and `best_full`, copies of those in `arms` and `best` evaluated
+again with the full suite, are gathered beside them as `full`.
+
 Writes `benchmarks/results/headline.json`: accuracy, sensitivity and specificity of
 every arm under every attack, mean over seeds, with intervals over seeds and patients
 crossed; and the paired differences that `docs/preregistration.md` names, secondary ones
@@ -36,18 +39,19 @@ SECONDARY = (
     {**_GRAYBOX, "attack": "cw", "norm": "l2"},
     {**PRIMARY, "arm": "lesion_map"},
 )
+RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
 _NAMED = ("protocol", "attack", "norm")
 Seeds = Mapping[int, Sequence[Outcome]]
 
 
-def gather(sweep: pathlib.Path) -> dict[int, list[Outcome]]:
+def gather(sweep: pathlib.Path, runs: Sequence[str] = RUNS) -> dict[int, list[Outcome]]:
     """Outcomes of the arms and of the better defence, by seed.
 
     Raises:
         FileNotFoundError: If nothing is finished.
     """
     found: dict[int, list[Outcome]] = {}
-    for run in ("arms", "best"):
+    for run in runs:
         for path in sorted(sweep.glob(f"{run}/seed*/predictions.parquet")):
             seed = int(path.parent.name.removeprefix("seed"))
             found.setdefault(seed, []).extend(evaluation.read_parquet(path))
@@ -115,17 +119,26 @@ def _labels(seeds: Seeds) -> np.ndarray:
 
 def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     """The results file."""
-    outcomes = gather(sweep)
-    scores = scores_of_arms(outcomes)
     first = next(iter(sorted(sweep.glob("arms/seed*"))))
     record = json.loads((first / "config.json").read_text("utf-8"))
+    report = {
+        "command": "python -m experiments.ablate --config=configs/sweeps/headline.py",
+        "commit": record["commit"],
+        "config": record["config"],
+        **_summary(gather(sweep)),
+    }
+    if any(list(sweep.glob(f"{run}/seed*/predictions.parquet")) for run in FULL_RUNS):
+        report["full"] = _summary(gather(sweep, FULL_RUNS))
+    return report
+
+
+def _summary(outcomes: Seeds) -> dict[str, Any]:
+    """Rows and endpoints of some runs."""
+    scores = scores_of_arms(outcomes)
     secondary = [endpoint(scores, wanted) for wanted in SECONDARY]
     measured = [found for found in secondary if found is not None]
     sweep_scores.correct_for_multiplicity(measured)
     return {
-        "command": "python -m experiments.ablate --config=configs/sweeps/headline.py",
-        "commit": record["commit"],
-        "config": record["config"],
         "seeds": list(outcomes),
         "rows": arm_rows(scores, _labels(outcomes)),
         "primary": endpoint(scores, PRIMARY),

@@ -75,6 +75,8 @@ def get_config(mode: str = "full") -> Config:
     config.model.options = ml_collections.ConfigDict()
     config.model.widths = (16, 32, 64)
     config.model.blocks = 1
+    # Whether the network learns offsets for each place, beside its convolutions.
+    config.model.places = False
     config.model.downsampling = "stride"  # or "dwt": low-pass band of a wavelet
     config.model.downsampling_wavelet = "haar"
     config.model.wavelet = "haar"

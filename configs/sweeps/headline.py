@@ -27,6 +27,7 @@ BEST = {
     "arms": ("lesion_map",),
     "model.name": "lesion_map",
     "model.widths": (16, 32),
+    "model.places": True,
 }
 
 

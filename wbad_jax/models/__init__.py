@@ -7,6 +7,7 @@ from wbad_jax.models.exporting import PLATFORMS, celsius_logits_fn, export_logit
 from wbad_jax.models.features import feature_images, num_features
 from wbad_jax.models.lesion_map import LesionMapNetwork
 from wbad_jax.models.model_settings import MODELS, ModelSettings, check_level
+from wbad_jax.models.places import PlaceOffsets, PlaceScale
 from wbad_jax.models.precision import COMPUTE_DTYPES
 from wbad_jax.models.resnet import ResNet
 
@@ -19,6 +20,8 @@ __all__ = [
     "MODELS",
     "ModelSettings",
     "PLATFORMS",
+    "PlaceOffsets",
+    "PlaceScale",
     "ResNet",
     "ResidualCNN",
     "celsius_logits_fn",

@@ -11,6 +11,7 @@ from wbad_jax import stages
 from wbad_jax.models.downsampling import low_pass
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import GroupNorm, Maps, conv3x3
+from wbad_jax.models.places import PlaceOffsets
 from wbad_jax.models.precision import at_least_float32
 from wbad_jax.models.rematerialisation import rematerialised
 from wbad_jax.types import Logits, Params
@@ -141,6 +142,7 @@ class ResidualCNN(nnx.Module):
         blocks: int = 1,
         downsampling_wavelet: str | None = None,
         remat: bool = False,
+        grid: tuple[int, int] | None = None,
         rngs: nnx.Rngs,
     ):
         """Create the parameters.
@@ -154,10 +156,13 @@ class ResidualCNN(nnx.Module):
             downsampling_wavelet: Wavelet that halves the resolution; None takes
                 strides of 2.
             remat: Whether gradients compute the blocks again, see `apply_blocks`.
+            grid: Rows and columns of the feature images, to learn an offset of the stem
+                at each place; None treats all places alike.
             rngs: Source of the initial weights.
         """
         self.remat = remat
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
+        self.places = PlaceOffsets(grid, widths[0])
         self.blocks = residual_blocks(
             widths, blocks, downsampling_wavelet=downsampling_wavelet, rngs=rngs
         )
@@ -170,7 +175,8 @@ class ResidualCNN(nnx.Module):
 
     def penultimate(self, features: FeatureImages) -> Float[Array, "batch features"]:
         """What the last, linear layer sees of feature images."""
-        maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
+        maps = self.places(self.stem(features))
+        maps = apply_blocks(self.blocks, maps, remat=self.remat)
         # From here on few numbers count for much.
         maps = at_least_float32(nnx.relu(self.norm(maps)))
         pooled = [jnp.mean(maps, axis=(1, 2)), maximum_pooling(maps)]

@@ -17,6 +17,7 @@ from wbad_jax.models.cnn import (
 )
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import conv3x3
+from wbad_jax.models.places import PlaceOffsets, PlaceScale
 from wbad_jax.models.precision import at_least_float32
 from wbad_jax.types import Logits
 
@@ -48,9 +49,12 @@ class LesionMapNetwork(nnx.Module):
         blocks: int = 1,
         downsampling_wavelet: str | None = None,
         remat: bool = False,
+        grid: tuple[int, int] | None = None,
         rngs: nnx.Rngs,
     ):
         """Create the parameters; arguments as of `ResidualCNN`.
+
+        With a `grid` each cell of the map has a gain and an offset of its own as well.
 
         Raises:
             ValueError: If there are not two classes.
@@ -61,11 +65,16 @@ class LesionMapNetwork(nnx.Module):
             )
         self.remat = remat
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
+        self.places = PlaceOffsets(grid, widths[0])
         self.blocks = residual_blocks(
             widths, blocks, downsampling_wavelet=downsampling_wavelet, rngs=rngs
         )
         self.norm = group_norm(widths[-1])
         self.excess = conv3x3(widths[-1], 1, rngs=rngs)
+        cell = 2 ** (len(widths) - 1)
+        self.usual = PlaceScale(
+            None if grid is None else (-(-grid[0] // cell), -(-grid[1] // cell))
+        )
         self.scale = nnx.Param(jnp.float32(_START_SCALE))
         self.bias = nnx.Param(jnp.float32(_START_BIAS))
 
@@ -75,8 +84,10 @@ class LesionMapNetwork(nnx.Module):
 
     def lesion_map(self, features: FeatureImages) -> LesionMaps:
         """What the tumour adds to each cell, in multiples of `ModelSettings.scale`."""
-        maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
-        return at_least_float32(self.excess(nnx.relu(self.norm(maps)))[..., 0])
+        maps = self.places(self.stem(features))
+        maps = apply_blocks(self.blocks, maps, remat=self.remat)
+        excess = self.excess(nnx.relu(self.norm(maps)))[..., 0]
+        return self.usual(at_least_float32(excess))
 
     def logits_of(self, lesion_map: LesionMaps) -> Logits:
         """Logits `[batch, 2]` of maps."""

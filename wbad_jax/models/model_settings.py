@@ -31,9 +31,10 @@ class ModelSettings:
             see `wbad_jax.models.imported`.
         image_shape: `(height, width, channels)`.
         num_classes: Number of logits.
-        widths: Channels of each stage. This and the next three fields are of the
+        widths: Channels of each stage. This and the next four fields are of the
             networks in `MODELS` alone.
         blocks: Residual blocks a stage.
+        places: Whether the network learns offsets for each place, see `places.py`.
         downsampling: How stages after the first halve the resolution: "stride", or
             "dwt" for the low-pass band after a convolution without stride.
         downsampling_wavelet: Wavelet of "dwt".
@@ -61,6 +62,7 @@ class ModelSettings:
     num_classes: int = 2
     widths: tuple[int, ...] = (32, 64)
     blocks: int = 1
+    places: bool = False
     downsampling: str = "stride"
     downsampling_wavelet: str = "haar"
     options: Mapping[str, Any] = FrozenDict()
@@ -101,10 +103,8 @@ class ModelSettings:
         check_downsampling(self.downsampling, self.downsampling_wavelet)
         check_level("model.level", self.level, self.image_shape, self.wavelet)
         if not own:
-            images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-            _, *shape = jax.eval_shape(self.features_of, images).shape
             check_network(
-                self.name, tuple(shape), self.num_classes, self.options,
+                self.name, self._feature_shape, self.num_classes, self.options,
                 self.compute_dtype,
             )  # fmt: skip
 
@@ -116,6 +116,12 @@ class ModelSettings:
             level=self.level,
             mirrored=self.mirrored,
         )
+
+    @property
+    def _feature_shape(self) -> tuple[int, int, int]:
+        images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+        _, rows, columns, channels = jax.eval_shape(self.features_of, images).shape
+        return rows, columns, channels
 
     def build_network(self, rngs: nnx.Rngs) -> nnx.Module:
         """The network, with new parameters."""
@@ -131,6 +137,7 @@ class ModelSettings:
             blocks=self.blocks,
             downsampling_wavelet=self.downsampling_wavelet if dwt else None,
             remat=self.remat,
+            grid=self._feature_shape[:2] if self.places else None,
             rngs=rngs,
         )
 

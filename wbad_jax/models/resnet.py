@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from wbad_jax.models.cnn import apply_blocks, group_norm, residual_blocks
 from wbad_jax.models.features import FeatureImages
 from wbad_jax.models.layers import conv1x1, conv3x3
+from wbad_jax.models.places import PlaceOffsets
 from wbad_jax.models.precision import at_least_float32
 from wbad_jax.types import Logits
 
@@ -40,11 +41,13 @@ class ResNet(nnx.Module):
         blocks: int = 2,
         downsampling_wavelet: str | None = None,
         remat: bool = False,
+        grid: tuple[int, int] | None = None,
         rngs: nnx.Rngs,
     ):
         """Create the parameters; arguments as of `ResidualCNN`."""
         self.remat = remat
         self.stem = conv3x3(inputs, widths[0], rngs=rngs)
+        self.places = PlaceOffsets(grid, widths[0])
         self.blocks = residual_blocks(
             widths,
             blocks,
@@ -61,6 +64,7 @@ class ResNet(nnx.Module):
 
     def penultimate(self, features: FeatureImages) -> Float[Array, "batch features"]:
         """What the last, linear layer sees of feature images."""
-        maps = apply_blocks(self.blocks, self.stem(features), remat=self.remat)
+        maps = self.places(self.stem(features))
+        maps = apply_blocks(self.blocks, maps, remat=self.remat)
         maps = at_least_float32(nnx.relu(self.norm(maps)))
         return jnp.mean(maps, axis=(1, 2))

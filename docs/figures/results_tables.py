@@ -1,0 +1,159 @@
+"""Tables of `docs/results.md` and the README's headline, from results files.
+
+    python -m benchmarks.headline
+    python -m docs.figures.results_tables
+
+Writes them between the marks in the pages.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docs.figures.page_tables import DOCS, read_results, table, write
+
+PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"
+Rows = Sequence[Mapping[str, Any]]
+_PROTOCOLS = ("clean", "graybox", "adaptive")
+_NAMES = {
+    "none": "as they are", "fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "cw": "C&W",
+    "fab": "FAB", "fmn": "FMN", "square": "Square", "twin": "twin",
+    "template": "template", "subband": "approximation band", "worst_case": "worst case",
+}  # fmt: skip
+_ARMS = {
+    "undefended": "undefended", "denoise_frozen": "denoiser before 1st",
+    "denoise": "trained behind denoiser", "adversarial": "adversarial",
+    "wbad": "WBAD", "lesion_map": "best: lesion map",
+}  # fmt: skip
+_SHORT = (
+    ("clean", "none", None), ("graybox", "fgsm", "linf"), ("graybox", "pgd", "linf"),
+    ("graybox", "cw", "l2"), ("adaptive", "pgd", "linf"), ("adaptive", "cw", "l2"),
+    ("graybox", "worst_case", "linf"), ("adaptive", "worst_case", "linf"),
+)  # fmt: skip
+
+
+def page_tables() -> dict[str, str]:
+    """The tables of the page by the name of their mark."""
+    report = read_results("headline")
+    return {
+        "all": accuracy_table(report["rows"], conditions_of(report["rows"])),
+        "sides": sides_table(report["rows"]),
+        "endpoints": endpoints_table(report),
+        "full": full_section(report),
+    }
+
+
+def readme_tables() -> dict[str, str]:
+    """The one in the README."""
+    rows = read_results("headline")["rows"]
+    return {"headline": accuracy_table(rows, _SHORT)}
+
+
+def conditions_of(rows: Rows) -> list[tuple]:
+    """Protocol, attack and norm of all rows: clean first, worst cases last."""
+    found = dict.fromkeys((r["protocol"], r["attack"], r["norm"]) for r in rows)
+
+    def place(condition):
+        protocol, attack, norm = condition
+        return (
+            _PROTOCOLS.index(protocol), norm or "", attack == "worst_case",
+            norm == "l2", list(_NAMES).index(attack) if attack in _NAMES else 99,
+        )  # fmt: skip
+
+    return sorted(found, key=place)
+
+
+def accuracy_table(rows: Rows, conditions: Sequence[tuple]) -> str:
+    """One line a condition, one column an arm: accuracy in % with its interval."""
+    arms = [arm for arm in _ARMS if any(row["arm"] == arm for row in rows)]
+    cells = []
+    for condition in conditions:
+        own = {
+            row["arm"]: row
+            for row in rows
+            if (row["protocol"], row["attack"], row["norm"]) == condition
+        }
+        line = [_called(condition)]
+        line += [_accuracy(own[arm]) if arm in own else "-" for arm in arms]
+        cells.append(line)
+    return table(["accuracy in % [95 %]", *(_ARMS[arm] for arm in arms)], cells)
+
+
+def sides_table(rows: Rows) -> str:
+    """Sensitivity and specificity, clean and in the worst case."""
+    cells = []
+    for arm, name in _ARMS.items():
+        for row in rows:
+            where = (row["protocol"], row["attack"], row["norm"])
+            if row["arm"] == arm and where in (_SHORT[0], *_SHORT[-2:]):
+                sides = (row["sensitivity"], row["specificity"])
+                cells.append([name, _called(where), *(f"{100 * s:.1f}" for s in sides)])
+    return table(["arm", "images", "sensitivity, %", "specificity, %"], cells)
+
+
+def endpoints_table(report: Mapping[str, Any]) -> str:
+    """The registered differences, in points."""
+    primary = [("primary", report["primary"])] if report["primary"] else []
+    secondary = [("secondary", each) for each in report["secondary"]]
+    cells = []
+    for kind, each in (*primary, *secondary):
+        ends = (each["difference"], *_ends(each, "difference_"))
+        points, low, high = (f"{100 * end:+.1f}" for end in ends)
+        condition = (each["protocol"], each["attack"], each["norm"])
+        p_value = each["p_value"] if kind == "primary" else each["p_holm"]
+        cells.append(
+            [
+                kind,
+                f"{_ARMS[each['arm']]} - {_ARMS[each['reference']]}",
+                _called(condition),
+                f"{points} [{low}, {high}]",
+                f"{p_value:.4f}",
+            ]
+        )
+    head = ["endpoint", "difference", "images", "points [95 %]", "p"]
+    return table(head, cells)
+
+
+def full_section(report: Mapping[str, Any]) -> str:
+    """The full suite, where it was run."""
+    full = report.get("full")
+    if not full:
+        return "The full suite has not been run yet.\n"
+    seeds = ", ".join(map(str, full["seeds"]))
+    rows = full["rows"]
+    lines = accuracy_table(rows, [c for c in conditions_of(rows) if c[0] != "graybox"])
+    return f"Seeds: {seeds}.\n\n{lines}\n{endpoints_table(full)}"
+
+
+def _called(condition: tuple) -> str:
+    protocol, attack, norm = condition
+    name = _NAMES.get(attack, attack.replace("_", " "))
+    if protocol == "clean":
+        return "clean"
+    inside = " in L2" if norm == "l2" else ""
+    text = f"{name}{inside}, {protocol}"
+    return f"**{text}**" if attack == "worst_case" else text
+
+
+def _accuracy(row: Mapping[str, Any]) -> str:
+    low, high = _ends(row, "")
+    return f"{100 * row['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _ends(row: Mapping[str, Any], prefix: str) -> tuple[float, float]:
+    """The interval over seeds and patients where there is one, else over patients."""
+    if f"{prefix}crossed_low" in row:
+        low, high = row[f"{prefix}crossed_low"], row[f"{prefix}crossed_high"]
+    else:
+        plain = prefix or "ci_"
+        low, high = row[f"{plain}low"], row[f"{plain}high"]
+    return (low, high) if prefix else (max(low, 0.0), min(high, 1.0))
+
+
+def main() -> None:
+    """Writes the tables into both pages."""
+    write(PAGE, page_tables())
+    write(README, readme_tables())
+
+
+if __name__ == "__main__":
+    main()
