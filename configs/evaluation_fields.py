@@ -53,6 +53,10 @@ def evaluation_fields() -> Config:
     fields.graybox_confidences = (0.0, 0.5, 1.0, 2.0)
     # Other backward passes of the denoiser that adaptive attacks also follow.
     fields.backward_modes = ("identity", "smooth")
+    # Images on which they are followed: "all", or "survivors" of the exact pass. Which
+    # decisions fall is the same; a broken arm takes a third of the time, and distances
+    # and confidences are those of the exact pass where it succeeded.
+    fields.backward_modes_on = "all"
     # Workdir of a finished run whose "undefended" arm crafts the graybox images; unset:
     # the "undefended" arm of this run.
     fields.surrogate = placeholder(str)

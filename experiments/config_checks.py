@@ -204,6 +204,11 @@ def _check_evaluation(config: Config) -> None:
             raise ConfigError(
                 f"evaluation.{field} names {sorted(unknown)}; known are {known}."
             )
+    where = config.evaluation.backward_modes_on
+    if where not in ("all", "survivors"):
+        raise ConfigError(
+            f"evaluation.backward_modes_on must be 'all' or 'survivors', got {where!r}."
+        )
     reference = config.evaluation.reference_arm
     if reference and reference not in config.arms:
         raise ConfigError(

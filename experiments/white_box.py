@@ -64,6 +64,7 @@ class WhiteBox:
         self._found: dict[str, Outcome] = {}  # by minimal-norm searches
         self._headline = tuple(config.evaluation.epsilon_multiples)
         self._curve = tuple(config.evaluation.curve_multiples)
+        self._modes_apart = config.evaluation.backward_modes_on == "survivors"
         models = _open_models(arm, config.evaluation.backward_modes)
         make = functools.partial(
             make_evaluator, arm.evaluated.logits_fn, surrogates_of=models
@@ -123,6 +124,20 @@ class WhiteBox:
         if not len(rows):
             none = {"logits": worst.logits[rows], "distance": worst.distance[rows]}
             return evaluation.carry_over(worst, condition, rows, seconds=0.0, **none)
+        apart = self._modes_apart and UNDENOISED not in plan.surrogates
+        exact = dataclasses.replace(plan, surrogates=()) if apart else plan
+        outcome = self._attack(exact, condition, identity, rows, worst)
+        left = rows[outcome.correct[rows]]
+        if exact == plan or not len(left):
+            return outcome
+        identity = {**identity, "attacked": left.tolist(), "modes": plan.surrogates}
+        last = self._attack(plan, condition, identity, left, outcome)
+        return dataclasses.replace(
+            last, attacked=outcome.attacked, seconds=outcome.seconds + last.seconds
+        )
+
+    def _attack(self, plan, condition, identity, rows, worst: Outcome) -> Outcome:
+        """The outcome of one attack on some examples."""
         attacked = self._evaluators[plan.restricted].attack(
             plan.attack,
             self._params,

@@ -44,9 +44,10 @@ def get_config(mode: str = "full") -> Config:
     base.training.cw.num_steps = 5
     base.evaluation.sets = ("test",)
     base.evaluation.pgd.update(num_steps=100, restarts=1)
-    base.evaluation.cw.update(num_searches=5, num_steps=40)
+    base.evaluation.cw.update(num_searches=4, num_steps=40)
     base.evaluation.apgd.update(num_steps=75, restarts=1)
     base.evaluation.suite = "short"
+    base.evaluation.backward_modes_on = "survivors"
     base.evaluation.surrogates = tuple(
         f"runs/headline/surrogate/seed{seed}" for seed in SEEDS[:2]
     )

@@ -143,6 +143,28 @@ def test_attacks_on_what_is_left_break_what_they_break_of_all(
     assert sum(o.evaluated_on for o in outcomes) < sum(o.evaluated_on for o in of_all)
 
 
+def test_modes_on_survivors_break_what_they_break_on_all(small, fold, tmp_path):
+    fields = {"evaluation.attacks": ("pgd",), "evaluation.backward_modes": ("smooth",)}
+    arms, fold = half_robust(small(**fields), fold)
+    *_, everywhere = evaluate_fold(small(**fields), fold, arms, tmp_path)
+    fields["evaluation.backward_modes_on"] = "survivors"
+    steps = []
+
+    class Counting(Evaluator):
+        def attack(self, *args, surrogates, rows, **kwargs):
+            steps.append((surrogates, len(rows)))
+            return super().attack(*args, surrogates=surrogates, rows=rows, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.evaluate_arms.Evaluator", Counting)
+        *_, found = evaluate_fold(small(**fields), fold, arms, tmp_path)
+    np.testing.assert_array_equal(found.correct, everywhere.correct)
+    assert found.evaluated_on == everywhere.evaluated_on == len(found.labels)
+    ((exact, of_all), (modes, survivors)) = steps
+    assert (exact, of_all, modes) == ((), len(found.labels), ("smooth",))
+    assert found.correct.sum() <= survivors < of_all
+
+
 @pytest.mark.slow
 def test_the_full_suite_runs_on_all_arms_in_both_norms(small, fold, tmp_path):
     config = small(
@@ -324,6 +346,10 @@ def test_what_does_not_apply_is_left_out_with_the_reason(small):
         (
             {"evaluation.suite": "full", "evaluation.threshold_crossing.rounds": 0},
             ["evaluation.threshold_crossing", "rounds", "0"],
+        ),
+        (
+            {"evaluation.backward_modes_on": "none"},
+            ["backward_modes_on", "survivors", "'none'"],
         ),
         ({"evaluation.attacks": ("twin",)}, ["evaluation.attacks", "twin", "suite"]),
         (
