@@ -1,0 +1,82 @@
+"""Gathers the validation scores of the defences that were tried.
+
+    python -m experiments.ablate --config=configs/sweeps/defences.py
+    python -m benchmarks.defences --sweep=runs/defences
+
+Writes `benchmarks/results/defences.json`: for each run the last arm's best score and
+the step at which it stood, numbers of parameters and training steps.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.measure import write_report
+from experiments.run_folder import load_config
+from wbad_jax.training import read_metrics
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "defences.json"
+_SCORE = "validation_robust_accuracy"
+
+
+def best_of(workdir: pathlib.Path) -> dict[str, Any]:
+    """The last arm of a run: its best score and its size.
+
+    Raises:
+        ValueError: If no score was recorded.
+    """
+    config = load_config(workdir)
+    arm = config.arms[-1]
+    lines = [
+        line
+        for line in read_metrics(workdir / "metrics.jsonl")
+        if line["run"] == arm and _SCORE in line
+    ]
+    if not lines:
+        raise ValueError(f"{workdir} has no {_SCORE} of arm {arm!r}.")
+    best = max(lines, key=lambda line: line[_SCORE])
+    meta = json.loads((workdir / "results.json").read_text("utf-8"))["meta"]
+    return {
+        "arm": arm,
+        "parameters": meta["num_parameters"][arm],
+        "steps": config.arm[arm].num_steps,
+        "best_step": best["step"],
+        "robust": best[_SCORE],
+        "clean": best["validation_clean_accuracy"],
+        "patients": meta["num_examples"]["validation"][0],
+        "seed": meta["seed"],
+        "commit": meta["commit"],
+    }
+
+
+def report_of(sweep: pathlib.Path) -> dict[str, Any]:
+    """The results file.
+
+    Raises:
+        FileNotFoundError: If nothing is finished.
+    """
+    rows = [
+        {"run": path.parts[-3], **best_of(path.parent)}
+        for path in sorted(sweep.glob("*/seed*/results.json"))
+    ]
+    if not rows:
+        raise FileNotFoundError(f"{sweep} has no finished run.")
+    command = "python -m experiments.ablate --config=configs/sweeps/defences.py"
+    return {"command": command, "rows": rows}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the JSON file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sweep", type=pathlib.Path, default="runs/defences")
+    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    options = parser.parse_args(argv)
+    write_report(report_of(options.sweep), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
