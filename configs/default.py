@@ -221,8 +221,10 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     arm.objective = objective
     arm.denoise = denoise  # whether the denoiser stands before the features
     arm.num_steps = 600  # 0 takes the network of `init_from` as it is
-    # Arm whose best network is the starting point; "" starts from scratch. Adversarial
-    # training from scratch on some hundred patients tends to stay at chance.
+    # Arm whose best network is the starting point, or the folder of a released arm,
+    # such as "checkpoints/quickstart/wbad", to tune it to other patients; "" starts
+    # from scratch. Adversarial training from scratch on some hundred patients tends to
+    # stay at chance.
     arm.init_from = "undefended" if robust else ""
     # Shares of the steps with epsilon 0, and then with epsilon rising.
     arm.epsilon_delay = 0.0

@@ -16,6 +16,11 @@ from wbad_jax.types import Params
 FILE = "parameters.npz"
 
 
+def exist_in(folder: str) -> bool:
+    """Whether a folder holds released parameters."""
+    return (pathlib.Path(folder) / FILE).is_file()
+
+
 def write_parameters(params: Params, path: pathlib.Path) -> None:
     """Write parameters.
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from configs.default import Config
+from experiments import parameter_files
 from experiments.attack_settings import training_attacks
 from experiments.config_errors import ConfigError, build, naming
 from wbad_jax import denoise, models, training
@@ -47,10 +48,11 @@ def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
             )
         earlier = [arm.name for arm in arms]
         start = config.arm[name].init_from
-        if start and start not in earlier:
+        if start and start not in earlier and not parameter_files.exist_in(start):
             raise ConfigError(
                 f"arm.{name}.init_from is {start!r}, which does not stand before "
-                f"{name!r} in arms {tuple(config.arms)}."
+                f"{name!r} in arms {tuple(config.arms)}, and is no folder of a "
+                f"released arm with {parameter_files.FILE}."
             )
         arms.append(_build_arm(config, name, image_shape))
     return arms

@@ -61,8 +61,7 @@ def train_arm(
     mesh = training_mesh(config)
     params = jax.jit(arm.classifier.init)(jax.random.fold_in(key, 0))
     params = devices.replicate(params, mesh)
-    if arm.init_from:
-        params = _take_network(params, earlier[arm.init_from])
+    params = _start(arm, params, earlier)
     if arm.loop is None:
         return params
     init = functools.partial(training.init_state, optimizer=arm.optimizer)
@@ -119,7 +118,7 @@ def restore_arm(
     """
     params = jax.jit(arm.classifier.init)(jax.random.key(0))
     if arm.loop is None:
-        return _take_network(params, earlier[arm.init_from])
+        return _start(arm, params, earlier)
     released = workdir / run / parameter_files.FILE
     if released.exists():
         return parameter_files.read_parameters(released, params)
@@ -267,9 +266,17 @@ def _noisy_accuracy(arm, config, validation: Dataset):
     return accuracy
 
 
-def _take_network(params: Params, source: Params) -> Params:
-    """Start from another arm's network; the denoiser keeps its own start."""
-    return {**params, "network": source["network"]}
+def _start(arm: Arm, params: Params, earlier: Mapping[str, Params]) -> Params:
+    """Where an arm starts: drawn, a released arm, or the network of another arm.
+
+    From another arm the network alone is taken; the denoiser keeps its own start.
+    """
+    if not arm.init_from:
+        return params
+    if arm.init_from in earlier:
+        return {**params, "network": earlier[arm.init_from]["network"]}
+    path = pathlib.Path(arm.init_from) / parameter_files.FILE
+    return parameter_files.read_parameters(path, params)
 
 
 def stable_hash(text: str) -> int:

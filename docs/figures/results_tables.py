@@ -39,6 +39,7 @@ def page_tables() -> dict[str, str]:
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
         "full": full_section(report),
+        "tried": tried_table(read_results("defences")["rows"]),
     }
 
 
@@ -122,6 +123,22 @@ def full_section(report: Mapping[str, Any]) -> str:
     rows = full["rows"]
     lines = accuracy_table(rows, [c for c in conditions_of(rows) if c[0] != "graybox"])
     return f"Seeds: {seeds}.\n\n{lines}\n{endpoints_table(full)}"
+
+
+def tried_table(rows: Rows) -> str:
+    """One line a defence, the best first."""
+    cells = [
+        [
+            row["run"].replace("_", " "),
+            f"{row['parameters']:,}",
+            str(row["steps"]),
+            f"{100 * row['clean']:.1f}",
+            f"{100 * row['robust']:.1f}",
+        ]
+        for row in sorted(rows, key=lambda row: -row["robust"])
+    ]
+    head = ["defence", "parameters", "steps", "clean, %", "under PGD-10, %"]
+    return table(head, cells)
 
 
 def _called(condition: tuple) -> str:

@@ -11,7 +11,9 @@ from experiments.config_errors import ConfigError
 from experiments.evaluate import evaluate_run
 from experiments.parameter_files import FILE, read_parameters, write_parameters
 from experiments.release import release
+from experiments.released_results import of_arms, with_surrogates
 from experiments.run_folder import load_config
+from experiments.train import train_and_evaluate
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,10 @@ def tree():
 @pytest.fixture
 def finished(fast_run, tmp_path):
     return shutil.copytree(fast_run, tmp_path / "run")
+
+
+def read_results(folder):
+    return json.loads((folder / "results.json").read_text("utf-8"))
 
 
 @pytest.mark.fast
@@ -84,6 +90,62 @@ def test_a_release_evaluates_to_the_same_rows(finished, tmp_path):
         assert {**row, "seconds": 0} == {**same, "seconds": 0}
     with pytest.raises(ConfigError, match="exists; choose another --output"):
         release(finished, folder)
+
+
+def test_training_starts_from_a_released_arm(finished, tmp_path):
+    folder = tmp_path / "small"
+    release(finished, folder)
+    config = load_config(finished)
+    config.arms = ("undefended",)
+    config.arm.undefended.init_from = str(folder / "undefended")
+    config.arm.undefended.num_steps = 0
+    config.evaluation.protocols = ("clean",)
+    train_and_evaluate(config, tmp_path / "taken")
+    before, after = read_results(finished)["rows"], read_results(tmp_path / "taken")
+    (clean,) = [r for r in after["rows"] if r["set"] == "test"]
+    (same,) = [
+        r for r in before if r["arm"] == "undefended" and r["set"] == "test"
+        and r["protocol"] == "clean"
+    ]  # fmt: skip
+    assert {**clean, "seconds": 0} == {**same, "seconds": 0}
+    config.arm.undefended.init_from = str(folder / "wbat")
+    with pytest.raises(ConfigError, match=r"no folder of a released arm"):
+        train_and_evaluate(config, tmp_path / "missing")
+
+
+def test_some_arms_alone(finished, tmp_path):
+    release(finished, tmp_path / "one", arms=["undefended"])
+    config, results = load_config(tmp_path / "one"), read_results(tmp_path / "one")
+    assert config.arms == ("undefended",)
+    assert {row["arm"] for row in results["rows"]} == {"undefended"}
+    assert [*results["meta"]["num_parameters"]] == ["undefended"]
+    assert not (tmp_path / "one" / "wbad").exists()
+    with pytest.raises(ConfigError, match=r"--arms names \['other'\]; known"):
+        release(finished, tmp_path / "two", arms=["other"])
+    with pytest.raises(ConfigError, match="started from 'undefended'; name that too"):
+        release(finished, tmp_path / "two", arms=["wbad"])
+
+
+@pytest.mark.fast
+def test_rows_follow_arms_and_surrogates():
+    def row(arm, surrogate=None, **more):
+        return {"arm": arm, "surrogate": surrogate, **more}
+
+    results = {
+        "meta": {
+            "graybox": [{"surrogate": "runs/a"}],
+            "num_parameters": {"x": 1, "y": 2},
+        },
+        "rows": [row("x"), row("y", "runs/a")],
+        "comparisons": [row("y", reference="x"), row("y", "runs/a", reference="y")],
+    }
+    found = with_surrogates(of_arms(results, ["y"]), ["checkpoints/a"])
+    assert found["rows"] == [row("y", "checkpoints/a")]
+    assert found["comparisons"] == [row("y", "checkpoints/a", reference="y")]
+    assert found["meta"]["graybox"] == [{"surrogate": "checkpoints/a"}]
+    assert found["meta"]["num_parameters"] == {"y": 2}
+    with pytest.raises(ConfigError, match="must name 1 folders"):
+        with_surrogates(results, ["a", "b"])
 
 
 def test_parameters_of_other_results_are_not_released(finished, tmp_path):

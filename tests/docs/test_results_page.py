@@ -1,0 +1,57 @@
+"""The page of results: its tables are those of the results files."""
+
+import pathlib
+
+import pytest
+
+from docs.figures import page_tables, results_tables
+
+PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "results.md").read_text("utf-8")
+README = (pathlib.Path(__file__).parents[2] / "README.md").read_text("utf-8")
+
+pytestmark = pytest.mark.fast
+
+
+def row(arm, protocol, attack, norm, accuracy, **more):
+    return {
+        "arm": arm, "protocol": protocol, "attack": attack, "norm": norm,
+        "accuracy": accuracy, "ci_low": accuracy - 0.1, "ci_high": accuracy + 0.1,
+        "sensitivity": 0.25, "specificity": 0.75, **more,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("wbad", "adaptive", "worst_case", "linf", 0.5),
+    row("wbad", "adaptive", "pgd", "linf", 0.6, crossed_low=0.4, crossed_high=0.7),
+    row("wbad", "clean", "none", None, 0.95),
+    row("undefended", "clean", "none", None, 0.9),
+]
+
+
+def test_the_tables_are_those_of_the_results_files():
+    assert page_tables.filled(PAGE, results_tables.page_tables()) == PAGE
+    assert page_tables.filled(README, results_tables.readme_tables()) == README
+
+
+def test_clean_stands_first_and_the_worst_case_last():
+    conditions = results_tables.conditions_of(ROWS)
+    assert [c[1] for c in conditions] == ["none", "pgd", "worst_case"]
+    lines = results_tables.accuracy_table(ROWS, conditions).splitlines()
+    assert lines[0] == "| accuracy in % [95 %] | undefended | WBAD |"
+    # An accuracy ends at 100 %; the interval over seeds goes before that over patients.
+    assert lines[2] == "| clean | 90.0 [80.0, 100.0] | 95.0 [85.0, 100.0] |"
+    assert lines[3] == "| PGD, adaptive | - | 60.0 [40.0, 70.0] |"
+    assert lines[4].startswith("| **worst case, adaptive** | - | 50.0")
+
+
+def test_differences_are_told_with_their_sign():
+    each = {
+        "arm": "wbad", "reference": "adversarial", "protocol": "adaptive",
+        "attack": "worst_case", "norm": "linf", "difference": -0.012,
+        "difference_low": -0.03, "difference_high": 0.004, "p_value": 0.25,
+    }  # fmt: skip
+    report = {"primary": each, "secondary": [{**each, "p_holm": 0.5}]}
+    lines = results_tables.endpoints_table(report).splitlines()
+    assert "| WBAD - adversarial |" in lines[2]
+    assert lines[2].endswith("| -1.2 [-3.0, +0.4] | 0.2500 |")
+    assert lines[3].endswith("| 0.5000 |")
