@@ -47,6 +47,7 @@ def get_config(mode: str = "full") -> Config:
     base.evaluation.cw.update(num_searches=4, num_steps=40)
     base.evaluation.apgd.update(num_steps=75, restarts=1)
     base.evaluation.suite = "short"
+    base.evaluation.suite_norms = ("linf",)  # in L2 there is Carlini-Wagner
     base.evaluation.backward_modes_on = "survivors"
     base.evaluation.surrogates = tuple(
         f"runs/headline/surrogate/seed{seed}" for seed in SEEDS[:2]

@@ -16,13 +16,14 @@ def row(arm, protocol, attack, norm, accuracy, **more):
     return {
         "arm": arm, "protocol": protocol, "attack": attack, "norm": norm,
         "accuracy": accuracy, "ci_low": accuracy - 0.1, "ci_high": accuracy + 0.1,
-        "sensitivity": 0.25, "specificity": 0.75, **more,
+        "seeds": 1, "sensitivity": 0.25, "specificity": 0.75, **more,
     }  # fmt: skip
 
 
+CROSSED = {"seeds": 3, "crossed_low": 0.4, "crossed_high": 0.7}
 ROWS = [
     row("wbad", "adaptive", "worst_case", "linf", 0.5),
-    row("wbad", "adaptive", "pgd", "linf", 0.6, crossed_low=0.4, crossed_high=0.7),
+    row("wbad", "adaptive", "pgd", "linf", 0.6, **CROSSED),
     row("wbad", "clean", "none", None, 0.95),
     row("undefended", "clean", "none", None, 0.9),
 ]
@@ -49,6 +50,7 @@ def test_differences_are_told_with_their_sign():
         "arm": "wbad", "reference": "adversarial", "protocol": "adaptive",
         "attack": "worst_case", "norm": "linf", "difference": -0.012,
         "difference_low": -0.03, "difference_high": 0.004, "p_value": 0.25,
+        "difference_seeds": 2, "difference_crossed_low": -9.0,
     }  # fmt: skip
     report = {"primary": each, "secondary": [{**each, "p_holm": 0.5}]}
     lines = results_tables.endpoints_table(report).splitlines()
