@@ -171,13 +171,14 @@ EXCHANGES = textwrap.dedent("""
     import numpy as np
     import optax
 
-    from wbad_jax import devices, models, training
+    from wbad_jax import denoise, devices, models, training
     from wbad_jax.types import Batch
 
     jax.config.update("jax_num_cpu_devices", 2)
     mesh = devices.data_mesh()
     settings = models.ModelSettings(image_shape=(16, 16, 1), widths=(8, 32), level=1)
-    classifier, optimizer = models.Classifier(settings), optax.sgd(0.1)
+    optimizer = optax.sgd(0.1)
+    classifier = models.Classifier(settings, denoise.DenoiserSettings(level=1))
     objective = training.mixture(classifier.logits_fn, {}, {"clean": 1.0})
     train_step = training.make_train_step(objective, optimizer)
     state = training.init_state(classifier.init(jax.random.key(0)), optimizer)

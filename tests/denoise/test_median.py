@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from jax.sharding import Mesh, PartitionSpec
 
 from wbad_jax import denoise
+from wbad_jax.denoise.median import _middle_pair
 
 median = jax.jit(denoise.median_magnitude)
 # The mean of the two middle elements is rounded once; the order statistic is exact.
@@ -75,6 +76,28 @@ def test_median_of_anything(coefficients):
     """Also where a few huge coefficients stand beside many tiny ones."""
     expected = numpy_median(coefficients.astype(np.float64))
     np.testing.assert_allclose(median(coefficients), expected, rtol=RTOL)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("count", [35, 36])
+def test_rows_shared_by_devices_have_the_same_median(count, enable_x64):
+    rng = np.random.default_rng(5)
+    shape = (6, 2, count)
+    for dtype in (np.float32, np.float64):
+        scales = 10.0 ** rng.uniform(-15, 3, shape)
+        rows = np.abs(
+            np.concatenate(
+                [
+                    rng.normal(size=shape), rng.integers(0, 3, shape), np.ones(shape),
+                    scales * rng.normal(size=shape), rng.standard_cauchy(shape),
+                ]
+            ).astype(dtype)
+        )  # fmt: skip
+        bits = jax.lax.bitcast_convert_type(rows, f"int{8 * rows.itemsize}")
+        lower, upper = _middle_pair(bits, str(rows.dtype), shared=True)
+        ordered = np.sort(np.asarray(bits), axis=-1)
+        np.testing.assert_array_equal(lower[..., 0], ordered[..., (count - 1) // 2])
+        np.testing.assert_array_equal(upper[..., 0], ordered[..., count // 2])
 
 
 @pytest.mark.fast

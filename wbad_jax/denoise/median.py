@@ -2,7 +2,8 @@
 
 On CPU a sort costs far more than the wavelet transform around it. Here a window that
 holds the middle elements is narrowed by counting the elements up to three pivots at a
-time, about five passes over the data for smooth distributions, at most some twenty.
+time, about five passes over the data for smooth distributions, at most some twenty:
+always so many where devices may share the rows.
 """
 
 import functools
@@ -71,7 +72,9 @@ def median_magnitude(
     if coefficients.dtype.itemsize < 4:
         wide = coefficients.astype(jnp.float32)
     lower, upper = _middle_pair(
-        _bits_in_rows(lax.stop_gradient(wide)), dtype=str(wide.dtype)
+        _bits_in_rows(lax.stop_gradient(wide)),
+        dtype=str(wide.dtype),
+        shared=jax.device_count() > 1,
     )
     shape = (*coefficients.shape[:-3], 1, 1, coefficients.shape[-1])
     lower, upper = (
@@ -114,9 +117,14 @@ def _integer(dtype) -> jnp.dtype:
 
 
 # Compiled by itself: outside of `jax.jit` the loop would be compiled at every call.
-@functools.partial(jax.jit, static_argnames="dtype")
-def _middle_pair(bits: Rows, dtype: str) -> tuple[PerRow, PerRow]:
-    """The two middle elements of each row; of an odd number, the same one twice."""
+@functools.partial(jax.jit, static_argnames=("dtype", "shared"))
+def _middle_pair(bits: Rows, dtype: str, shared: bool) -> tuple[PerRow, PerRow]:
+    """The two middle elements of each row; of an odd number, the same one twice.
+
+    Rows that devices may share are narrowed as often as any row can need. To stop early
+    the devices would have to ask each other after each step, and those of a CPU can
+    wait for each other forever.
+    """
     count = bits.shape[-1]
     rank = (count + 1) // 2  # of the lower middle element, counted from 1
 
@@ -128,8 +136,12 @@ def _middle_pair(bits: Rows, dtype: str) -> tuple[PerRow, PerRow]:
         pivots = _pivots(step, window, rank - 0.5 * (count % 2), dtype)
         return step + 1, _narrowed(bits, window, pivots, rank)
 
-    window = _first_window(bits, rank, dtype)
-    _, window = lax.while_loop(unfinished, narrow, (jnp.int32(1), window))
+    start = jnp.int32(1), _first_window(bits, rank, dtype)
+    if shared:
+        most = _INTERPOLATION_STEPS + jnp.iinfo(bits.dtype).bits // 2
+        _, window = lax.fori_loop(0, most, lambda _, state: narrow(state), start)
+    else:
+        _, window = lax.while_loop(unfinished, narrow, start)
     exactly = window.up_to_high == rank
     # If the window ends with the lower middle element the upper one is next above it;
     # else both are in the window and are all that is in it.
