@@ -38,6 +38,19 @@ def default_stage() -> Stage:
     return separately if jax.default_backend() == "cpu" else inline
 
 
+def in_order(first: Any, then: Any) -> tuple[Any, Any]:
+    """Both, of which nothing computes on `then` before `first` is there.
+
+    Devices of a CPU that share a batch may run independent exchanges in different
+    orders, and then wait for each other.
+    """
+    return default_stage()(_both, first, then)
+
+
+def _both(first, then):
+    return first, then
+
+
 @functools.cache
 def _jitted(function: Callable, static: tuple[tuple[str, Any], ...]) -> Callable:
     def run(*arrays: Any) -> Any:

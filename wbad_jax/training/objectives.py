@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from wbad_jax import stages
 from wbad_jax.attacks import Attack
 from wbad_jax.types import (
     Batch,
@@ -99,15 +100,18 @@ def mixture(
     total = sum(versions.values())
 
     def craft(params: Params, key: Key, batch: Batch, budgets: Budgets) -> Versions:
-        return {
-            name: batch.images
-            if name == "clean"
-            else attacked(
+        found: dict[str, Images] = {}
+        for index, name in enumerate(versions):
+            if name == "clean":
+                found[name] = batch.images
+                continue
+            # Attacks may ask all devices when to stop: one after the other.
+            found, batch = stages.in_order(found, batch)
+            found[name] = attacked(
                 attacks[name], logits_fn_of, params, jax.random.fold_in(key, index),
                 batch, budgets,
-            )
-            for index, name in enumerate(versions)
-        }  # fmt: skip
+            )  # fmt: skip
+        return found
 
     def loss(params: Params, batch: Batch, images: Versions):
         by_version = logits_by_version(logits_fn_of(params), images)
@@ -147,9 +151,16 @@ def attacked(
 
 
 def logits_by_version(logits_fn: LogitsFn, images: Versions) -> dict[str, Logits]:
-    """One forward pass over all versions: larger batches, one compiled network."""
-    logits = logits_fn(jax.lax.stop_gradient(jnp.concatenate(list(images.values()))))
-    return dict(zip(images, jnp.split(logits, len(images)), strict=True))
+    """One forward pass over all versions: larger batches, one compiled network.
+
+    Versions of an example follow each other, so that they stay on the device that has
+    the example.
+    """
+    versions = jnp.stack(list(images.values()), axis=1)
+    logits = logits_fn(
+        jax.lax.stop_gradient(versions.reshape(-1, *versions.shape[2:]))
+    ).reshape(*versions.shape[:2], -1)
+    return {name: logits[:, place] for place, name in enumerate(images)}
 
 
 def accuracies(by_version: Mapping[str, Logits], batch: Batch) -> Metrics:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from wbad_jax import stages
 from wbad_jax.attacks import Attack
 from wbad_jax.training import averaging
 from wbad_jax.training.accumulation import accumulate, shares_of, split_batch
@@ -158,6 +159,8 @@ def _differentiate(objective, state, key, budgets, weight_perturbation, parts):
     def attacked(keyed_part):
         part_key, part = keyed_part
         versions = objective.craft(state.params, part_key, part, budgets)
+        # What the attacks exchange between devices comes before what the loss does.
+        versions, part = stages.in_order(versions, part)
         return grad_fn(state.params, part, versions), (part, versions)
 
     def moved_gradient(crafted):
