@@ -143,8 +143,8 @@ def main(_) -> None:
     release(
         pathlib.Path(required("workdir")),
         pathlib.Path(required("output")),
-        flags.FLAGS["arms"].value,
-        flags.FLAGS["surrogates"].value,
+        flags.FLAGS["arms"].value or (),
+        flags.FLAGS["surrogates"].value or (),
     )
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from docs.figures.results_figure import draw_headline
+from docs.figures.results_targets import targets_table
+from docs.figures.results_verdict import ends, points, verdict
 
 PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"
 Rows = Sequence[Mapping[str, Any]]
-# From so many on the spread between seeds is known well enough for an interval.
-_SEEDS = 3
 _PROTOCOLS = ("clean", "graybox", "adaptive")
 _NAMES = {
     "none": "as they are", "fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "cw": "C&W",
-    "fab": "FAB", "fmn": "FMN", "square": "Square", "twin": "twin",
-    "template": "template", "subband": "approximation band", "worst_case": "worst case",
+    "twin": "twin", "template": "template", "subband": "approximation band",
+    "fab": "FAB", "fmn": "FMN", "square": "Square", "worst_case": "worst case",
 }  # fmt: skip
 _ARMS = {
     "undefended": "undefended", "denoise_frozen": "denoiser before it",
@@ -39,18 +39,21 @@ def page_tables() -> dict[str, str]:
     report = read_results("headline")
     return {
         "all": accuracy_table(report["rows"], conditions_of(report["rows"])),
+        "targets": targets_table(report),
         "scan": scan_sentence(report["certified"]),
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
         "full": full_section(report),
-        "tried": tried_table(read_results("defences")["rows"]),
     }
 
 
 def readme_tables() -> dict[str, str]:
-    """The one in the README."""
-    rows = read_results("headline")["rows"]
-    return {"headline": accuracy_table(rows, _SHORT)}
+    """Those in the README."""
+    report = read_results("headline")
+    return {
+        "headline": accuracy_table(report["rows"], _SHORT),
+        "verdict": verdict(report),
+    }
 
 
 def conditions_of(rows: Rows) -> list[tuple]:
@@ -60,8 +63,8 @@ def conditions_of(rows: Rows) -> list[tuple]:
     def place(condition):
         protocol, attack, norm = condition
         return (
-            _PROTOCOLS.index(protocol), norm or "", attack == "worst_case",
-            norm == "l2", list(_NAMES).index(attack) if attack in _NAMES else 99,
+            _PROTOCOLS.index(protocol), norm == "l2", attack == "worst_case",
+            list(_NAMES).index(attack) if attack in _NAMES else 99,
         )  # fmt: skip
 
     return sorted(found, key=place)
@@ -111,8 +114,6 @@ def endpoints_table(report: Mapping[str, Any]) -> str:
     secondary = [("secondary", each) for each in report["secondary"]]
     cells = []
     for kind, each in (*primary, *secondary):
-        ends = (each["difference"], *_ends(each, "difference_"))
-        points, low, high = (f"{100 * end:+.1f}" for end in ends)
         condition = (each["protocol"], each["attack"], each["norm"])
         p_value = each["p_value"] if kind == "primary" else each["p_holm"]
         cells.append(
@@ -120,7 +121,7 @@ def endpoints_table(report: Mapping[str, Any]) -> str:
                 kind,
                 f"{_ARMS[each['arm']]} - {_ARMS[each['reference']]}",
                 _called(condition),
-                f"{points} [{low}, {high}]",
+                points(each),
                 f"{p_value:.4f}",
             ]
         )
@@ -139,22 +140,6 @@ def full_section(report: Mapping[str, Any]) -> str:
     return f"Seeds: {seeds}.\n\n{lines}\n{endpoints_table(full)}"
 
 
-def tried_table(rows: Rows) -> str:
-    """One line a defence, the best first."""
-    cells = [
-        [
-            row["run"].replace("_", " "),
-            f"{row['parameters']:,}",
-            str(row["steps"]),
-            f"{100 * row['clean']:.1f}",
-            f"{100 * row['robust']:.1f}",
-        ]
-        for row in sorted(rows, key=lambda row: -row["robust"])
-    ]
-    head = ["defence", "parameters", "steps", "clean, %", "under PGD-10, %"]
-    return table(head, cells)
-
-
 def _called(condition: tuple) -> str:
     protocol, attack, norm = condition
     name = _NAMES.get(attack, attack.replace("_", " "))
@@ -166,18 +151,8 @@ def _called(condition: tuple) -> str:
 
 
 def _accuracy(row: Mapping[str, Any]) -> str:
-    low, high = _ends(row, "")
+    low, high = ends(row, "")
     return f"{100 * row['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _ends(row: Mapping[str, Any], prefix: str) -> tuple[float, float]:
-    """The interval over seeds and patients, or over patients where seeds are few."""
-    if row[f"{prefix}seeds"] >= _SEEDS:
-        low, high = row[f"{prefix}crossed_low"], row[f"{prefix}crossed_high"]
-    else:
-        plain = prefix or "ci_"
-        low, high = row[f"{plain}low"], row[f"{plain}high"]
-    return (low, high) if prefix else (max(low, 0.0), min(high, 1.0))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from docs.figures import page_tables, results_tables
+from docs.figures import page_tables, results_tables, results_verdict
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "results.md").read_text("utf-8")
 README = (pathlib.Path(__file__).parents[2] / "README.md").read_text("utf-8")
@@ -57,3 +57,13 @@ def test_differences_are_told_with_their_sign():
     assert "| WBAD - adversarial |" in lines[2]
     assert lines[2].endswith("| -1.2 [-3.0, +0.4] | 0.2500 |")
     assert lines[3].endswith("| 0.5000 |")
+
+
+def test_the_verdict_says_which_side_is_ahead():
+    def of(low, high):
+        ends = {"difference_low": low, "difference_high": high}
+        return {"difference": 0.01, "difference_seeds": 1, **ends}
+
+    assert results_verdict.told(of(0.001, 0.02)).endswith("points, more")
+    assert results_verdict.told(of(-0.03, -0.01)).endswith("points, less")
+    assert results_verdict.told(of(-0.01, 0.02)).endswith("no difference shown")
