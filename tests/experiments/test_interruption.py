@@ -91,6 +91,7 @@ def test_killed_twice_ends_with_the_same_bits(command, uninterrupted, tmp_path):
     assert len(training) == 2 * STEPS
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_cleanly(command, uninterrupted, tmp_path):
     arguments = (*ARGUMENTS, f"--workdir={tmp_path}")
     process = command("train", *arguments)

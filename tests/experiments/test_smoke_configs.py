@@ -312,6 +312,7 @@ def test_any_network_with_augmentation_is_trained_and_restored(smoke_config, tmp
         )
 
 
+@pytest.mark.slow
 def test_cross_validation_on_a_dmr_ir_folder(smoke_config, dmr_ir_folder, tmp_path):
     overrides = {
         "data.manual_dir": str(dmr_ir_folder),
