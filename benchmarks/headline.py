@@ -15,6 +15,7 @@ writes the tables.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import sys
@@ -158,7 +159,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         "config": record["config"],
         **_summary(gather(sweep)),
     }
-    if any(list(sweep.glob(f"{run}/seed*/predictions.parquet")) for run in FULL_RUNS):
+    with contextlib.suppress(FileNotFoundError):  # not run yet
         report["full"] = _summary(gather(sweep, FULL_RUNS))
     return report
 

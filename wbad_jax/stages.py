@@ -39,10 +39,10 @@ def default_stage() -> Stage:
 
 
 def in_order(first: Any, then: Any) -> tuple[Any, Any]:
-    """Both, of which nothing computes on `then` before `first` is there.
+    """Both; on CPU nothing computes on `then` before `first` is there.
 
-    Devices of a CPU that share a batch may run independent exchanges in different
-    orders, and then wait for each other.
+    There devices that share a batch may run independent exchanges in different orders,
+    and then wait for each other.
     """
     return default_stage()(_both, first, then)
 

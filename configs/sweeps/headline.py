@@ -7,14 +7,12 @@ r"""The four arms on 1,837 patients, tested on 1,000 others, and one better defe
 `docs/preregistration.md` says what is compared, on whom, and what was expected. Runs,
 in order, each with all seeds: `surrogate`, undefended networks that make the graybox
 images of the other seeds; `arms`, the four arms; `best`, the better defence. The short
-suite of attacks; the full one, of one seed:
-
-    python -m experiments.evaluate --workdir=runs/headline/arms/seed0 \
-        --config.evaluation.suite=full --config.evaluation.cw.num_steps=200
+suite of attacks, in Linf; the full one is run on a copy of one seed afterwards,
+`docs/results.md` has its command.
 
 Threat model: Linf, epsilon = 0.125 °C, graybox and white box.
 
-Result: not measured yet.
+Result: seed 0, in `docs/results.md` and `benchmarks/results/headline.json`.
 """
 
 from configs import default, wbad
