@@ -20,6 +20,7 @@ MAY_IMPORT = {
         "types",
         "devices",
         "processes",
+        "stages",
         "gradient_replacement",
         "wavelets",
     },

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from wbad_jax import stages
 from wbad_jax.attacks import losses, threat_models, validation
 from wbad_jax.attacks.boundary_search import (
     boundary_distance,
@@ -183,6 +184,8 @@ class FAB:
             perturbed(problem, returned), normal, (1 - remaining) * along - value,
             problem.norm, **box,
         )  # fmt: skip
+        # Each asks all devices when to stop: one after the other.
+        from_iterate, normal = stages.in_order(from_iterate, normal)
         from_clean = step_to_hyperplane(
             problem.images, normal, along - value, problem.norm, **box
         )
