@@ -5,7 +5,7 @@
 
 One factor at a time, from the universal rule with soft shrinkage on two levels of db2:
 all rules with their end points (threshold 0, and no details at all), starts of the
-learned one, then levels, wavelets and shrinkage functions. With two seeds 34 runs, after
+learned one, then levels, wavelets and shrinkage functions. Two seeds, 34 runs, after
 two undefended networks that make the graybox images of the other seed; a full grid of
 these values would be 360 runs a seed. Threat model, training patients and network are
 those of `quickstart`; tested on 600 patients of the same law whom nobody has seen. What
