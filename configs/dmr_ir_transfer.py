@@ -43,6 +43,8 @@ def get_config(mode: str = "full") -> Config:
     config.evaluation.protocols = ("clean", "adaptive")
     config.evaluation.attacks = ("fgsm", "pgd", "apgd")
     if mode == "smoke":
+        widths = config.model.widths  # those of the release
         default.shrink_for_smoke(config)
+        config.model.widths = widths
         config.data.num_folds = 2
     return config

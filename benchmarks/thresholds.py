@@ -1,0 +1,159 @@
+"""Gathers the ablation of thresholds: what a rule buys, and why.
+
+    python -m experiments.ablate --config=configs/sweeps/thresholds.py
+    python -m benchmarks.thresholds --sweep=runs/thresholds
+
+Writes `benchmarks/results/thresholds.json`: for each run clean, graybox and adaptive
+accuracy, with paired differences to the three runs that learned thresholds must beat;
+thresholds on clean images; in which subbands lesions and perturbations lie, and what
+the denoiser leaves of them. `python -m docs.figures.threshold_tables` writes the page.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import write_report
+from benchmarks.threshold_bands import (
+    ARM,
+    lesion_ratios,
+    thresholds_of,
+    what_is_left,
+)
+from experiments import sweep_scores
+from experiments.run_folder import load_config
+from experiments.sweep_scores import Scores
+from experiments.trained_run import TrainedRun, open_run
+from wbad_jax import evaluation, training
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "thresholds.json"
+SURROGATES = "surrogate"
+# What trained thresholds must beat: registered.
+REFERENCES = ("universal", "no_threshold", "no_details")
+# Name in the results: protocol, attack, norm.
+CONDITIONS = {
+    "clean": ("clean", "none", None),
+    "graybox": ("graybox", "worst_case", "linf"),
+    "adaptive": ("adaptive", "worst_case", "linf"),
+    "approximation": ("adaptive", "subband", "linf"),
+}
+_LEVELS = 4
+
+Conditions = Mapping[str, Scores]
+
+
+def scores_of(folders: Sequence[pathlib.Path]) -> dict[str, Scores]:
+    """Decisions of the arm `wbad` in all seeds of a run, by condition."""
+    seeds = [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
+    found = sweep_scores.by_condition(seeds)
+    return {
+        name: scores
+        for name, wanted in CONDITIONS.items()
+        for condition, scores in found.items()
+        if condition[:2] == (ARM, "test") and condition[2:5] == wanted
+    }
+
+
+def run_row(
+    name: str, own: Conditions, references: Mapping[str, Conditions]
+) -> dict[str, Any]:
+    """Accuracies of a run, and differences to the runs it is compared with.
+
+    Args:
+        name: Of the run.
+        own: Its scores.
+        references: Those of the runs compared with, by name.
+    """
+    accuracies = {
+        condition: sweep_scores.accuracy_of(scores) for condition, scores in own.items()
+    }
+    differences = {
+        reference: {
+            condition: sweep_scores.difference_of(scores, theirs.get(condition))
+            for condition, scores in own.items()
+        }
+        for reference, theirs in references.items()
+        if reference != name
+    }
+    return {"run": name, "accuracy": accuracies, "minus": differences}
+
+
+def collapsed_of(workdir: pathlib.Path) -> float | None:
+    """Share of trained thresholds that had collapsed at the end; None without any."""
+    shares = [
+        line["threshold/collapsed"]
+        for line in training.read_metrics(workdir / "metrics.jsonl")
+        if line["run"] == ARM and "threshold/collapsed" in line
+    ]
+    return shares[-1] if shares else None
+
+
+def report_of(sweep: pathlib.Path) -> dict[str, Any]:
+    """The results file.
+
+    Raises:
+        FileNotFoundError: If the reference run is not finished.
+    """
+    folders: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(sweep.glob("*/seed*/results.json")):
+        folders.setdefault(path.parts[-3], []).append(path.parent)
+    surrogates = folders.pop(SURROGATES, [])
+    if not surrogates or REFERENCES[0] not in folders:
+        raise FileNotFoundError(f"{sweep} has no finished run of {REFERENCES[0]!r}.")
+    scores = {name: scores_of(own) for name, own in folders.items()}
+    references = {name: scores[name] for name in REFERENCES if name in scores}
+    surrogate = _open(surrogates[-1])
+    rows = []
+    for name, own in folders.items():
+        opened = [_open(folder) for folder in own]
+        rows.append(
+            run_row(name, scores[name], references)
+            | {
+                "seeds": list(scores[name]["clean"].seeds),
+                "thresholds": [thresholds_of(run) for run in opened],
+                "collapsed": [collapsed_of(folder) for folder in own],
+                "left": what_is_left(opened[0], surrogate),
+            }
+        )
+    return {
+        "command": "python -m experiments.ablate --config=configs/sweeps/thresholds.py",
+        "commit": _commit(folders[REFERENCES[0]][0]),
+        "ratios": _ratios(surrogate),
+        "rows": rows,
+    }
+
+
+def _ratios(run: TrainedRun) -> list[dict[str, float]]:
+    """Of the lesions of the test patients."""
+    pairs = run.fold.test_pairs
+    order = np.lexsort((pairs.labels, pairs.patient_ids))
+    lesions = pairs.images[order[1::2]] - pairs.images[order[::2]]
+    budget = run.fold.budgets["linf"]
+    return lesion_ratios(lesions, budget, run.config.denoiser.wavelet, _LEVELS)
+
+
+def _commit(workdir: pathlib.Path) -> str:
+    return json.loads((workdir / "config.json").read_text("utf-8"))["commit"]
+
+
+def _open(workdir: pathlib.Path) -> TrainedRun:
+    return open_run(load_config(workdir), workdir)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the JSON file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sweep", type=pathlib.Path, default="runs/thresholds")
+    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    options = parser.parse_args(argv)
+    write_report(report_of(options.sweep), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
