@@ -33,6 +33,15 @@ def write_parameters(params: Params, path: pathlib.Path) -> None:
     write_arrays(arrays, path, compress=True)
 
 
+def parts_in(path: pathlib.Path) -> set[str]:
+    """What a file holds parameters of, such as "network" and "denoiser".
+
+    Raises:
+        ConfigError: If the file cannot be read.
+    """
+    return {name.split(".", 1)[0] for name in _read(path)}
+
+
 def read_parameters(path: pathlib.Path, like: Params) -> Params:
     """Read parameters back.
 
@@ -43,10 +52,7 @@ def read_parameters(path: pathlib.Path, like: Params) -> Params:
     Raises:
         ConfigError: If the file cannot be read, or holds another tree.
     """
-    try:
-        arrays = read_arrays(path)
-    except ConfigError as error:
-        raise ConfigError(f"{path} cannot be read as parameters: {error}") from error
+    arrays = _read(path)
     wanted = {_name(w): leaf for w, leaf in jax.tree_util.tree_leaves_with_path(like)}
     if arrays.keys() != wanted.keys():
         differing = sorted(arrays.keys() ^ wanted.keys())
@@ -64,6 +70,13 @@ def read_parameters(path: pathlib.Path, like: Params) -> Params:
     return jax.tree_util.tree_map_with_path(
         lambda where, _: jnp.asarray(arrays[_name(where)]), like
     )
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path)
+    except ConfigError as error:
+        raise ConfigError(f"{path} cannot be read as parameters: {error}") from error
 
 
 def _name(path) -> str:

@@ -269,14 +269,17 @@ def _noisy_accuracy(arm, config, validation: Dataset):
 def _start(arm: Arm, params: Params, earlier: Mapping[str, Params]) -> Params:
     """Where an arm starts: drawn, a released arm, or the network of another arm.
 
-    From another arm the network alone is taken; the denoiser keeps its own start.
+    From another arm, or one released without thresholds to learn, the network alone is
+    taken; the denoiser keeps its own start.
     """
     if not arm.init_from:
         return params
     if arm.init_from in earlier:
         return {**params, "network": earlier[arm.init_from]["network"]}
     path = pathlib.Path(arm.init_from) / parameter_files.FILE
-    return parameter_files.read_parameters(path, params)
+    parts = parameter_files.parts_in(path)
+    taken = {name: own for name, own in params.items() if name in {*parts, "network"}}
+    return {**params, **parameter_files.read_parameters(path, taken)}
 
 
 def stable_hash(text: str) -> int:

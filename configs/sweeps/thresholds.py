@@ -8,10 +8,10 @@ all rules with their end points (threshold 0, and no details at all), starts of 
 learned one, then levels, wavelets and shrinkage functions. Two seeds each, 34 runs; a
 full grid of these values would be 360 runs a seed. All start from one undefended
 network, the released one of the quickstart, so that seeds are those of adversarial
-training alone. The first run, `surrogate`, trains two other undefended networks: graybox
-images are made on that of seed 0, and the other is the control. Threat model, training
-patients and network are those of `quickstart`; tested on 400 patients of the same law
-whom nobody has seen. What was expected stands in `docs/preregistration.md`.
+training alone. The first run, `surrogate`, trains two other undefended networks:
+graybox images are made on that of seed 0, and the other is the control. Threat model,
+training patients and network are those of `quickstart`; tested on 400 patients of the
+same law whom nobody has seen. What was expected stands in `docs/preregistration.md`.
 
 Result: not measured yet.
 """

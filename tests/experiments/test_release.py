@@ -7,13 +7,17 @@ import jax
 import numpy as np
 import pytest
 
+from configs import default
 from experiments.config_errors import ConfigError
 from experiments.evaluate import evaluate_run
 from experiments.parameter_files import FILE, read_parameters, write_parameters
 from experiments.release import release
 from experiments.released_results import of_arms, with_surrogates
 from experiments.run_folder import load_config
+from experiments.settings import build_arms
+from experiments.threshold_log import universal_multiple
 from experiments.train import train_and_evaluate
+from experiments.train_arm import restore_arm
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,24 @@ def test_training_starts_from_a_released_arm(finished, tmp_path):
     config.arm.undefended.init_from = str(folder / "wbat")
     with pytest.raises(ConfigError, match=r"no folder of a released arm"):
         train_and_evaluate(config, tmp_path / "missing")
+
+
+def test_a_network_released_without_denoiser_starts_behind_a_learned_one(tmp_path):
+    config = default.get_config("smoke")
+    config.arms = ("wbad",)
+    config.denoiser.threshold_rule = "learned"
+    config.arm.wbad.num_steps = 0
+    config.arm.wbad.init_from = str(tmp_path / "undefended")
+    (tmp_path / "undefended").mkdir()
+    write_parameters({}, tmp_path / "undefended" / FILE)  # for it to be found
+    (arm,) = build_arms(config, (32, 32, 1))
+    drawn = jax.jit(arm.classifier.init)(jax.random.key(3))
+    released = {"network": drawn["network"]}
+    write_parameters(released, tmp_path / "undefended" / FILE)
+    params = restore_arm(arm, workdir=tmp_path, run="wbad", earlier={})
+    jax.tree.map(np.testing.assert_array_equal, params["network"], drawn["network"])
+    start = universal_multiple(arm)
+    np.testing.assert_allclose(arm.classifier.thresholds(params), start, rtol=1e-5)
 
 
 def test_some_arms_alone(finished, tmp_path):
