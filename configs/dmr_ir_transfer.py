@@ -29,7 +29,8 @@ def get_config(mode: str = "full") -> Config:
     config = dmr_ir.get_config()
     config.name = "dmr_ir_transfer"
     config.data.options.height = config.data.options.width = 128
-    config.arm.adversarial.num_steps = 200
+    config.data.num_folds = 3
+    config.arm.adversarial.num_steps = config.arm.wbad.num_steps = 100
     arms = list(_SCRATCH)
     for name in _SCRATCH:
         tuned = config.arm[name].copy_and_resolve_references()
@@ -42,6 +43,8 @@ def get_config(mode: str = "full") -> Config:
     config.arms = tuple(arms)
     config.evaluation.protocols = ("clean", "adaptive")
     config.evaluation.attacks = ("fgsm", "pgd", "apgd")
+    config.evaluation.pgd.restarts = config.evaluation.apgd.restarts = 1
+    config.evaluation.backward_modes_on = "survivors"
     if mode == "smoke":
         widths = config.model.widths  # those of the release
         default.shrink_for_smoke(config)
