@@ -12,6 +12,7 @@ from typing import Any
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from docs.figures.results_figure import draw_headline
 from docs.figures.results_targets import targets_table
+from docs.figures.results_tried import tried_table
 from docs.figures.results_verdict import ends, points, verdict
 
 PAGE, README = DOCS / "results.md", DOCS.parent / "README.md"
@@ -44,6 +45,7 @@ def page_tables() -> dict[str, str]:
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
         "full": full_section(report),
+        "tried": tried_table(read_results("defences")["rows"]),
     }
 
 

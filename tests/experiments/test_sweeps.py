@@ -1,5 +1,8 @@
 """Sweeps expand to runs, and impossible ones are refused before any work."""
 
+import importlib
+import pathlib
+
 import pytest
 
 from configs import default
@@ -8,6 +11,8 @@ from experiments import sweep
 from experiments.config_errors import ConfigError
 
 pytestmark = pytest.mark.fast
+FOLDER = pathlib.Path(thresholds.__file__).parent
+SWEEPS = sorted({path.stem for path in FOLDER.glob("*.py")} - {"__init__"})
 RUNS = {"deep": {"denoiser.level": 2}, "flat": {"denoiser.level": 1}}
 
 
@@ -80,6 +85,15 @@ def test_the_sweep_of_thresholds_expands(mode):
         if variant.seed == 0 and "wbad" in variant.config.arms
     ]
     assert len(set(configs)) == len(configs)
+
+
+@pytest.mark.parametrize("mode", ["full", "smoke"])
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_expands(name, mode):
+    module = importlib.import_module(f"configs.sweeps.{name}")
+    variants = sweep.expand(module.get_config(mode))
+    assert len(variants) > 1
+    assert len({str(variant.path) for variant in variants}) == len(variants)
 
 
 def test_the_first_run_is_the_reference_unless_named():
