@@ -89,16 +89,19 @@ def what_is_left(run: TrainedRun, surrogate: TrainedRun) -> list[dict[str, Any]]
     images, twins = test.images[:_EXAMPLES], test.twins
     assert twins is not None  # simulated patients
     sick = test.labels[:_EXAMPLES, None, None, None] == 1
-    lesion = np.where(sick, images - twins[:_EXAMPLES], twins[:_EXAMPLES] - images)
+    healthy = np.where(sick, twins[:_EXAMPLES], images)
+    tumour = np.where(sick, images, twins[:_EXAMPLES])
+    budgets = run.fold.budgets
+    # What is changed, and by what.
     moved = {
-        "lesion": lesion,
-        "graybox": _perturbation(surrogate, SURROGATE, test, run.fold.budgets),
-        "adaptive": _perturbation(run, ARM, test, run.fold.budgets),
+        "lesion": (healthy, tumour - healthy),
+        "graybox": (images, _perturbation(surrogate, SURROGATE, test, budgets)),
+        "adaptive": (images, _perturbation(run, ARM, test, budgets)),
     }
     shares = _shares_of(arm.classifier)
     rows = []
-    for name, change in moved.items():
-        inside, kept = (np.asarray(s) for s in shares(params, images, change))
+    for name, (before, change) in moved.items():
+        inside, kept = (np.asarray(s) for s in shares(params, before, change))
         rows.append(
             {
                 "what": name,

@@ -8,7 +8,7 @@ accuracies on validation patients under PGD-10; no attack is run on test patient
 train for at least as many steps as plain adversarial training; "long" trains it for as
 many as the lesion's map.
 
-Result: not measured yet.
+Result: `docs/results.md`, "What was tried", from `benchmarks/results/defences.json`.
 """
 
 from configs import default, quickstart

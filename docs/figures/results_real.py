@@ -1,4 +1,4 @@
-"""Networks on real thermograms: from scratch, as released, and tuned, with baselines."""
+"""Networks on real thermograms: from scratch, as released and tuned, and baselines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
