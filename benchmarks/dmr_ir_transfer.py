@@ -9,7 +9,8 @@ r"""Gathers what networks trained on simulated patients are worth on real thermo
 
 Writes aggregates alone to `benchmarks/results/dmr_ir_transfer.json`: of every arm and
 trivial baseline, accuracy on clean images, area under the curve, and accuracy in the
-adaptive worst case, pooled over patient-disjoint folds.
+adaptive worst case, pooled over patient-disjoint folds; and paired differences of tuned
+arms to those from scratch.
 """
 
 import argparse
@@ -20,11 +21,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.measure import write_report
+from experiments import sweep_scores
+from wbad_jax import evaluation
+from wbad_jax.evaluation import Outcome
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "dmr_ir_transfer.json"
 SETS = {"all": "runs/dmr_ir_transfer", "era": "runs/dmr_ir_transfer_era"}
 _CLEAN = ("clean", "none", None)
 _WORST = ("adaptive", "worst_case", "linf")
+_TUNED = "_tuned"
 _KEPT = (
     "n", "accuracy", "ci_low", "ci_high", "sensitivity", "specificity", "auc",
     "auc_low", "auc_high",
@@ -54,6 +59,25 @@ def arm_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def tuned_minus_scratch(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Paired differences, clean and in the adaptive worst case, of each arm with both.
+
+    Args:
+        outcomes: Of a run.
+    """
+    scores = {
+        condition[:5]: own
+        for condition, own in sweep_scores.by_condition([list(outcomes)]).items()
+    }
+    rows = []
+    for (arm, *condition), own in scores.items():
+        scratch = scores.get((arm.removesuffix(_TUNED), *condition))
+        if arm.endswith(_TUNED) and tuple(condition[1:]) in (_CLEAN, _WORST):
+            difference = sweep_scores.difference_of(own, scratch)
+            rows.append({"arm": arm, "protocol": condition[1], **difference})
+    return rows
+
+
 def set_of(workdir: pathlib.Path, name: str) -> dict[str, Any]:
     """The results of one run."""
     results = json.loads((workdir / "results.json").read_text("utf-8"))
@@ -64,6 +88,9 @@ def set_of(workdir: pathlib.Path, name: str) -> dict[str, Any]:
         "commit": results["meta"]["commit"],
         "seed": results["meta"]["seed"],
         "rows": rows,
+        "tuned_minus_scratch": tuned_minus_scratch(
+            evaluation.read_parquet(workdir / "predictions.parquet")
+        ),
     }
 
 

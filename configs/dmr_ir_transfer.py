@@ -13,7 +13,8 @@ take both classes from the same years:
 
 Threat model: Linf, epsilon = 0.125 °C.
 
-Result: not measured yet.
+Result: `docs/results.md`, "Real thermograms"; aggregates alone, in
+`benchmarks/results/dmr_ir_transfer.json`.
 """
 
 from configs import default, dmr_ir

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.figures.page_tables import table, with_interval
+from docs.figures.results_verdict import points
 
 _SUFFIXES = {
     "": "from scratch",
@@ -29,6 +30,27 @@ def real_table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     head = ["", "clean, % [95 %]", "area under the curve [95 %]", "adaptive, % [95 %]"]
+    return table(head, cells)
+
+
+def tuned_table(sets: Sequence[Mapping[str, Any]]) -> str:
+    """Paired differences of tuned arms to those from scratch, in points.
+
+    Args:
+        sets: Of `benchmarks/results/dmr_ir_transfer.json`.
+    """
+    cells = [
+        [
+            row["arm"].removesuffix("_tuned"),
+            {"all": "all women", "era": "within the era"}[each["name"]],
+            row["protocol"],
+            points(row),
+            f"{row['p_value']:.4f}",
+        ]
+        for each in sets
+        for row in each["tuned_minus_scratch"]
+    ]
+    head = ["tuned minus from scratch", "", "images", "points [95 %]", "p"]
     return table(head, cells)
 
 

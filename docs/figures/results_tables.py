@@ -11,7 +11,7 @@ from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from docs.figures.results_figure import draw_headline
-from docs.figures.results_real import real_table
+from docs.figures.results_real import real_table, tuned_table
 from docs.figures.results_targets import targets_table
 from docs.figures.results_tried import tried_table
 from docs.figures.results_verdict import ends, points, verdict
@@ -38,7 +38,7 @@ _SHORT = (
 
 def page_tables() -> dict[str, str]:
     """The tables of the page by the name of their mark."""
-    report = read_results("headline")
+    report, real = read_results("headline"), read_results("dmr_ir_transfer")["sets"]
     return {
         "all": accuracy_table(report["rows"], conditions_of(report["rows"])),
         "targets": targets_table(report),
@@ -47,10 +47,8 @@ def page_tables() -> dict[str, str]:
         "endpoints": endpoints_table(report),
         "full": full_section(report),
         "tried": tried_table(read_results("defences")["rows"]),
-        **{
-            f"real_{each['name']}": real_table(each["rows"])
-            for each in read_results("dmr_ir_transfer")["sets"]
-        },
+        **{f"real_{each['name']}": real_table(each["rows"]) for each in real},
+        "tuned": tuned_table(real),
     }
 
 
