@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.measure import write_report
 from benchmarks.threshold_bands import (
     ARM,
+    SURROGATE,
     lesion_ratios,
     thresholds_of,
     what_is_left,
@@ -35,6 +36,8 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "thresholds.json"
 SURROGATES = "surrogate"
 # What trained thresholds must beat: registered.
 REFERENCES = ("universal", "no_threshold", "no_details")
+# Runs whose thresholds and perturbations are looked at.
+INSPECTED = (*REFERENCES, "learned", "learned_from_0.1", "learned_from_3", "predicted")
 # Name in the results: protocol, attack, norm.
 CONDITIONS = {
     "clean": ("clean", "none", None),
@@ -47,15 +50,15 @@ _LEVELS = 4
 Conditions = Mapping[str, Scores]
 
 
-def scores_of(folders: Sequence[pathlib.Path]) -> dict[str, Scores]:
-    """Decisions of the arm `wbad` in all seeds of a run, by condition."""
+def scores_of(folders: Sequence[pathlib.Path], arm: str = ARM) -> dict[str, Scores]:
+    """Decisions of an arm in all seeds of a run, by condition."""
     seeds = [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
     found = sweep_scores.by_condition(seeds)
     return {
         name: scores
         for name, wanted in CONDITIONS.items()
         for condition, scores in found.items()
-        if condition[:2] == (ARM, "test") and condition[2:5] == wanted
+        if condition[:2] == (arm, "test") and condition[2:5] == wanted
     }
 
 
@@ -110,19 +113,21 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     surrogate = _open(surrogates[-1])
     rows = []
     for name, own in folders.items():
-        opened = [_open(folder) for folder in own]
-        rows.append(
-            run_row(name, scores[name], references)
-            | {
-                "seeds": list(scores[name]["clean"].seeds),
-                "thresholds": [thresholds_of(run) for run in opened],
-                "collapsed": [collapsed_of(folder) for folder in own],
-                "left": what_is_left(opened[0], surrogate),
-            }
-        )
+        row = run_row(name, scores[name], references)
+        row["seeds"] = list(scores[name]["clean"].seeds)
+        row["collapsed"] = [collapsed_of(folder) for folder in own]
+        if name in INSPECTED:
+            opened = [_open(folder) for folder in own]
+            row["thresholds"] = [thresholds_of(run) for run in opened]
+            row["left"] = what_is_left(opened[0], surrogate)
+        rows.append(row)
     return {
         "command": "python -m experiments.ablate --config=configs/sweeps/thresholds.py",
         "commit": _commit(folders[REFERENCES[0]][0]),
+        # What the graybox images leave of an undefended network of another seed.
+        "control": sweep_scores.accuracy_of(
+            scores_of(surrogates[-1:], SURROGATE)["graybox"]
+        ),
         "ratios": _ratios(surrogate),
         "rows": rows,
     }

@@ -47,6 +47,7 @@ def tables() -> dict[str, str]:
     rows = in_order(report["rows"])
     return {
         "accuracy": accuracy_table(rows),
+        "control": control_sentence(report["control"]),
         "learned": endpoints_table(rows, ("learned",)),
         "others": endpoints_table(rows, [r["run"] for r in rows], _REFERENCES[:1]),
         "converged": converged_table(rows),
@@ -73,6 +74,14 @@ def accuracy_table(rows: Rows) -> str:
     ]
     head = ["accuracy in % [95 %]", "seeds", *_CONDITIONS[:3], "approximation alone"]
     return table(head, cells)
+
+
+def control_sentence(row: Mapping[str, Any]) -> str:
+    """What the graybox images leave of an undefended network."""
+    return (
+        f"The control: an undefended network of another seed keeps "
+        f"{with_interval(row)} % under\nthe same graybox images.\n"
+    )
 
 
 def endpoints_table(
