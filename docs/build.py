@@ -33,7 +33,7 @@ def build_site(output: pathlib.Path, tutorials: pathlib.Path | None) -> None:
     environment.pop(site_pages.TUTORIALS, None)
     if tutorials is not None:
         environment[site_pages.TUTORIALS] = str(tutorials.resolve())
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     built = subprocess.run(
         [*command, "--site-dir", str(output.resolve())],
         cwd=ROOT, env=environment, capture_output=True, text=True,

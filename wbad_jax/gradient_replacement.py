@@ -29,7 +29,7 @@ def replace_gradient(
         Bengio, Leonard and Courville (2013), Estimating or propagating gradients
         through stochastic neurons, section 4 (the straight-through estimator).
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax.denoise import replace_gradient
         >>> step = lambda x: replace_gradient(jax.numpy.round(x), 2 * x)

@@ -89,6 +89,28 @@ def test_every_public_name_has_an_anchor(site):
 
 
 @pytest.mark.slow
+def test_examples_are_shown_as_code(site):
+    """Under the title "Example" they would be a quotation in running text."""
+    for package in {package for package, _ in public_names()}:
+        page = (site / "reference" / f"{package}.html").read_text("utf-8")
+        assert 'class="gp"' in page  # a prompt
+        assert "<summary>Example</summary>" not in page
+
+
+@pytest.mark.slow
+def test_a_warning_stops_the_build(tmp_path, monkeypatch):
+    pytest.importorskip("mkdocs")
+    config = f"site_name: x\ndocs_dir: {tmp_path / 'docs'}\n"
+    config += "validation: {links: {not_found: warn}}\n"
+    (tmp_path / "mkdocs.yml").write_text(config)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("[nowhere](nowhere.md)")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    with pytest.raises(RuntimeError, match="nowhere"):
+        build.build_site(tmp_path / "site", None)
+
+
+@pytest.mark.slow
 def test_no_page_loads_anything_from_elsewhere(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 45

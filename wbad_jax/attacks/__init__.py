@@ -156,7 +156,7 @@ def build(name: str, **settings: Any) -> Attack:
         ValueError: If the name, a setting or a setting's value is unknown to it; the
             message lists what is known.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import build
         >>> build("pgd", num_steps=5, norm="l2").num_steps
         5

@@ -75,7 +75,7 @@ class APGD:
         ensemble of diverse parameter-free attacks, algorithm 1; Croce and Hein (2021),
         Mind the box: l1-APGD for sparse adversarial attacks on image classifiers.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import APGD
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

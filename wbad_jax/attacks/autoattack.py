@@ -96,7 +96,7 @@ class AutoAttack:
     Reference:
         Croce and Hein (2020), section 5.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import PGD, AutoAttack
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -29,7 +29,7 @@ def bpda(
         Athalye, Carlini and Wagner (2018), Obfuscated gradients give a false sense of
         security, section 4.1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import bpda
         >>> defence = bpda(jnp.round, lambda x: x)

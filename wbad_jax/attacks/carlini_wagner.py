@@ -91,7 +91,7 @@ class CarliniWagnerL2:
         Carlini and Wagner (2017), Towards evaluating the robustness of neural networks,
         sections V and VI.A, and the authors' code for the defaults.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import CarliniWagnerL2
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -61,7 +61,7 @@ class CoarseSearch:
         need for black-box attacks (SignHunter), over halves of the image instead of
         halves of a flat list; the moves of single blocks are ours.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import CoarseSearch
         >>> CoarseSearch(num_queries=500).norm
         'linf'

@@ -40,7 +40,7 @@ class CoefficientPGD(ConfinedPGD):
             lone coefficient; "pixels"; or "deviation", the standard deviation of the
             band in the attacked image, for each channel (its length with "l2").
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import CoefficientPGD
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

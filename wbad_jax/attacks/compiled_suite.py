@@ -40,7 +40,7 @@ class SuiteResult:
             "" for one that is robust, `[n]`.
         seconds: Wall time of each attack, with compilation.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from wbad_jax.attacks import FGSM, AutoAttack, CompiledSuite
         >>> apply_fn = lambda weights, images: images.mean((1, 2)) @ weights
@@ -70,7 +70,7 @@ class CompiledSuite:
 
     Several processes make the same calls, and all get all results.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from wbad_jax.attacks import FGSM, AutoAttack, CompiledSuite
         >>> apply_fn = lambda weights, images: images.mean((1, 2)) @ weights

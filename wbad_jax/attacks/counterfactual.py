@@ -49,7 +49,7 @@ class TwinAttack:
         fractions: Of the way to the twin, beside one half. Beyond 1 the radius is used
             up in pixels where twins hardly differ.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import TwinAttack
         >>> TwinAttack().fractions
         (0.25, 0.75, 1.0, 1.5, 2.0)
@@ -131,7 +131,7 @@ class TemplateAttack:
         fractions: Of the template. One half is optimal against the best robust test.
         positive: Class whose images contain the template.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import TemplateAttack
         >>> TemplateAttack(positive=1).fractions
         (0.5, 1.0)

@@ -50,7 +50,7 @@ class DDN:
         Rony et al. (2019), Decoupling direction and norm for efficient gradient-based
         L2 adversarial attacks and defenses, algorithm 1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import DDN
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

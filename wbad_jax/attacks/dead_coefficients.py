@@ -51,7 +51,7 @@ def dead_but_reachable(
     Raises:
         ValueError: If thresholds are not nested as described, or a name is unknown.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import dead_but_reachable
         >>> flat = jnp.full((1, 8, 8, 1), 0.5)

@@ -50,7 +50,7 @@ def at_threshold(
             probability is not between 0 and 1; when called, if the model has not two
             logits.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import at_threshold
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -103,7 +103,7 @@ class SignedScore(PGD):
     Attributes:
         positive: Class whose score it is.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import SignedScore
         >>> SignedScore(num_steps=20).norm
         'linf'

@@ -71,7 +71,7 @@ class DetectorAwarePGD:
             pixels take several steps to the end of their reach.
         schemes: Which of `SCHEMES` to run.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import DetectorAwarePGD
         >>> DetectorAwarePGD(num_steps=50).schemes
         ('orthogonal', 'selective')

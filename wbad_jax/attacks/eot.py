@@ -21,7 +21,7 @@ def log_mean_softmax(draws: Float[Array, "draws classes"]) -> Float[Array, " cla
         Salman et al. (2019), Provably robust deep learning via adversarially trained
         smoothed classifiers, equation 6.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import log_mean_softmax
         >>> print(jnp.exp(log_mean_softmax(jnp.zeros((3, 2)))))
@@ -65,7 +65,7 @@ def expectation_over_transformation(
         Athalye, Engstrom, Ilyas and Kwok (2018), Synthesizing robust adversarial
         examples, section 2.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import expectation_over_transformation
         >>> def noisy(key, images):

@@ -70,7 +70,7 @@ class FAB:
         Reliable evaluation of adversarial robustness with an ensemble of diverse
         parameter-free attacks (2020), section 6.1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FAB
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -23,7 +23,7 @@ class FGSM:
         Goodfellow, Shlens and Szegedy (2015), Explaining and harnessing adversarial
         examples, section 4.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FGSM
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -103,7 +103,7 @@ class RandomStartFGSM(FGSM):
         Wong, Rice and Kolter (2020), Fast is better than free: revisiting adversarial
         training, algorithm 3.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import RandomStartFGSM
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -64,7 +64,7 @@ class FMN:
         Pintor et al. (2021), Fast minimum-norm adversarial attacks through adaptive
         norm constraints, algorithm 1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FMN
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

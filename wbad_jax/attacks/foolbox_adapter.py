@@ -34,7 +34,7 @@ def foolbox_model(logits_fn: LogitsFn, *, bounds: tuple[float, float] = (0.0, 1.
         ImportError: If Foolbox is not installed.
         ValueError: If the bounds are not two numbers, the smaller one first.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import foolbox_model
         >>> model = foolbox_model(logits_fn, bounds=(0.0, 1.0))  # doctest: +SKIP
     """
@@ -78,7 +78,7 @@ def attack_with_foolbox(
         ImportError: If Foolbox is not installed.
         ValueError: If an argument breaks the rules above.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import attack_with_foolbox
         >>> import foolbox as fb  # doctest: +SKIP
         >>> attack = fb.attacks.LinfPGD(steps=10)  # doctest: +SKIP

@@ -23,7 +23,7 @@ from wbad_jax.types import Labels, Logits, PerExample
 def misclassified(logits: Logits, labels: Labels) -> Bool[Array, " batch"]:
     """Whether the predicted class, the first of the largest logits, is wrong.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import misclassified
         >>> print(misclassified(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
@@ -46,7 +46,7 @@ def margin(logits: Logits, labels: Labels) -> PerExample:
         Carlini and Wagner (2017), Towards evaluating the robustness of neural networks,
         section V.A, objective f6 (without its hinge).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import margin
         >>> print(margin(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
@@ -63,7 +63,7 @@ def margin(logits: Logits, labels: Labels) -> PerExample:
 def margin_loss(logits: Logits, labels: Labels) -> PerExample:
     """Returns the negative `margin`: invariant to shifts of the logits.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import margin_loss
         >>> print(margin_loss(jnp.array([[1.0, 3.0], [2.0, 0.5]]), jnp.array([1, 1])))
@@ -75,7 +75,7 @@ def margin_loss(logits: Logits, labels: Labels) -> PerExample:
 def cross_entropy(logits: Logits, labels: Labels) -> PerExample:
     """Returns the negative log-likelihood of the true class, in nats.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import cross_entropy
         >>> print(cross_entropy(jnp.array([[0.0, 0.0]]), jnp.array([1])).round(4))

@@ -37,7 +37,7 @@ class RandomNoise:
         Carlini et al. (2019), On evaluating adversarial robustness, who ask for
         thousands of random points per example.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import RandomNoise
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -68,7 +68,7 @@ class PGD:
         attacks, section 2.1. The default step size is that of their appendix on
         CIFAR10 and of later L2 work: the ball's radius can be crossed 2.5 times.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import PGD
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -255,7 +255,7 @@ class BIM(PGD):
         Kurakin, Goodfellow and Bengio (2017), Adversarial examples in the physical
         world, section 2.2.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import BIM
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -281,7 +281,7 @@ class MIM(BIM):
     Reference:
         Dong et al. (2018), Boosting adversarial attacks with momentum, algorithm 1.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import MIM
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -44,7 +44,7 @@ def epsilon_of_celsius(
     Raises:
         ValueError: If the window is not (low, high) with low < high.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import epsilon_of_celsius
         >>> epsilon_of_celsius(0.5, window=(22.0, 38.0))
         0.03125
@@ -78,7 +78,7 @@ class PhysicalAttack:
             `2.5 / num_steps` if None.
         loss: Loss to ascend, a key of `losses.LOSSES`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PhysicalAttack
         >>> PhysicalAttack(family="patches", shapes=2).restarts
         5

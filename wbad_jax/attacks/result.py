@@ -28,7 +28,7 @@ class AttackResult(NamedTuple):
         margin: True logit minus the largest other logit there, `[batch]`.
         distance: Norm of the perturbation, in pixel units, `[batch]`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FGSM
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -179,7 +179,7 @@ def finish(
         The result: `max |adversarial - images|` (or its L2 or L1 norm) is at most
         `epsilon * (1 + 1e-6)` when recomputed in float32 from these images.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import finish
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -41,7 +41,7 @@ class SparsePixels:
         settings, section III: the greedy choice by first derivatives. There pairs of
         pixels are chosen by the derivatives of single classes.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import SparsePixels
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -59,7 +59,7 @@ class Square:
         Andriushchenko et al. (2020), Square Attack: a query-efficient black-box
         adversarial attack via random search, algorithms 1 to 3.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import Square
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -39,7 +39,7 @@ class SubbandPGD(ConfinedPGD):
         bands: "approximation", a level (1 is the finest), `(level, orientation)` with
             orientation "horizontal", "vertical" or "diagonal", or a tuple of such.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import SubbandPGD
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -93,7 +93,7 @@ class LowPassPGD(ConfinedPGD):
         Guo, Frank and Weinberger (2019), Low frequency adversarial perturbation,
         section 3.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import LowPassPGD
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

@@ -37,7 +37,7 @@ def sweep(
         As of the attack, with a leading axis `[radii]`. Success never falls with the
         radius, nor does the margin rise where both succeed or fail.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FGSM, sweep
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

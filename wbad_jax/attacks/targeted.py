@@ -42,7 +42,7 @@ class Targeted:
     Attributes:
         attack: The attack.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import APGD, Targeted
         >>> Targeted(attack=APGD(num_steps=10)).norm
         'linf'

@@ -40,7 +40,7 @@ def per_example(value: Scalars, images: Images) -> Array:
 def perturbation_norm(perturbation: Images, norm: Norm) -> PerExample:
     """Returns the norm of each example's perturbation, `[batch]`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import perturbation_norm
         >>> change = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
@@ -70,7 +70,7 @@ def project(
         The projection, same shape. For "l2" and "l1" its norm stops a rounding error
         short of `epsilon`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import project
         >>> perturbation = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
@@ -103,7 +103,7 @@ def steepest_ascent(gradient: Images, norm: Norm, *, mask: Mask = None) -> Image
             thousands of steps; Tramer and Boneh 2019, section 4).
         mask: Where pixels may change; everywhere if None.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import steepest_ascent
         >>> gradient = jnp.array([3.0, -4.0]).reshape(1, 1, 2, 1)
@@ -134,7 +134,7 @@ def sample(
         epsilon: Radius, scalar or `[batch]`.
         mask: Where pixels may change; everywhere if None.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import sample
         >>> noise = sample(jax.random.key(0), jnp.zeros((2, 4, 4, 1)), "linf", 0.1)
@@ -197,7 +197,7 @@ def move(
     Returns:
         The perturbed images; no gradient flows through them.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import move
         >>> images = jnp.full((1, 2, 2, 1), 0.5)

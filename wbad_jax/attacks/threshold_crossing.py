@@ -59,7 +59,7 @@ class ThresholdCrossing:
         rounds: How often the choice of coefficients is revised, without the model.
         inner: The attack that climbs from the starts, in its own norm.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import ThresholdCrossing
         >>> ThresholdCrossing(thresholds=0.05).wavelet
         'haar'

@@ -35,7 +35,7 @@ class ThresholdEstimatorAttack:
         mode: Boundary mode of the estimator.
         inner: The attack that climbs from the starts, in its own norm.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD, ThresholdEstimatorAttack
         >>> ThresholdEstimatorAttack(inner=PGD(num_steps=10)).norm
         'linf'

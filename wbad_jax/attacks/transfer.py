@@ -33,7 +33,7 @@ class Transfer:
     Reference:
         Papernot, McDaniel and Goodfellow (2016), Transferability in machine learning.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD, Transfer
         >>> Transfer(attack=PGD(num_steps=10)).norm
         'linf'

@@ -156,7 +156,7 @@ def check_independent(logits_fn: LogitsFn, images: Images) -> None:
         logits_fn: A deterministic model.
         images: `[batch, height, width, channels]`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.attacks import check_independent
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])

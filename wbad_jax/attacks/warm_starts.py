@@ -33,7 +33,7 @@ class WarmStarts:
         mode: Boundary mode of the denoiser, likewise.
         inner: The attack that climbs, in its own norm.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD, WarmStarts
         >>> WarmStarts(inner=PGD(num_steps=10)).corner_levels
         (1, 2)

@@ -35,7 +35,7 @@ class Acquisition:
         room_celsius: Temperature of air and walls.
         camera: The unit used, with its own noise.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.bioheat import Camera, draw_acquisition
         >>> acquisition = draw_acquisition(np.random.default_rng(0), Camera())
@@ -74,7 +74,7 @@ def draw_acquisition(
     Raises:
         ValueError: If `confounded_label` is none of these.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.bioheat import Camera, draw_acquisition
         >>> draw_acquisition(np.random.default_rng(0), Camera()).camera.emissivity

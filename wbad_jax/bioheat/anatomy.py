@@ -33,7 +33,7 @@ class HealthySettings:
         side_difference: Standard deviation of the relative difference in fat, and
             so in temperature, between the sides.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import HealthySettings
         >>> HealthySettings(vessel_load=0.5).core_celsius
         (36.5, 37.3)
@@ -61,7 +61,7 @@ def draw_twin(
     Returns:
         The patient; numbers are Python floats or NumPy arrays.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.bioheat import HealthySettings, draw_twin
         >>> draw_twin(np.random.default_rng(0), 22.0, HealthySettings()).air

@@ -28,7 +28,7 @@ class Grid:
         shape: Cells along depth, rows and columns.
         spacing_mm: Edge of a cell.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Grid
         >>> Grid(shape=(28, 128, 128), spacing_mm=3.0).spacing
         0.003
@@ -68,7 +68,7 @@ class Breast(NamedTuple):
         nipple_column: From the centre, in semi-axes.
         nipple_row: Likewise.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, _ = draw_healthy(7, CohortSettings())
         >>> twin.body.left.side, twin.body.right.side
@@ -103,7 +103,7 @@ class Torso(NamedTuple):
         fat_waves: Amplitudes of smooth changes of the fat's thickness, `[4, 4]`, as
             shares of the mean.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, _ = draw_healthy(7, CohortSettings())
         >>> twin.body.torso.skin > 0
@@ -124,7 +124,7 @@ class Torso(NamedTuple):
 class Body(NamedTuple):
     """Shape of one person.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, _ = draw_healthy(7, CohortSettings())
         >>> twin.body._fields

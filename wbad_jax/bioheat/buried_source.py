@@ -55,7 +55,7 @@ def sphere_contrast(
         Carslaw and Jaeger (1959), Conduction of heat in solids, chapter 14, Green's
         function of the half-space with radiation; Pennes (1948) for the sink.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import sphere_contrast
         >>> sphere = dict(depth=0.02, radius=0.01, excess_heat=3e4)
         >>> found = sphere_contrast([0.0, 0.02], **sphere)

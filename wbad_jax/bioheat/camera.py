@@ -42,7 +42,7 @@ class Camera:
         detector_pixels: Edge of a detector element in pixels of the image.
         reference_tag: Whether a plate at room temperature lies on the body.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Camera
         >>> Camera(noise_celsius=0.03).psf_sigma_pixels
         0.6

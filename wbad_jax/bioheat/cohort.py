@@ -55,7 +55,7 @@ class CohortSettings:
         cold_stress: The dynamic protocol.
         camera: Of the room.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings
         >>> CohortSettings(shape=(64, 64), spacing_mm=6.0).grid.shape
         (14, 64, 64)
@@ -126,7 +126,7 @@ class Patient(NamedTuple):
         seconds: Time of each frame since the end of the cooling, `[frames]`.
         parameters: Everything drawn, by name; the same names for all patients.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, simulate_patient
         >>> patient = simulate_patient(7, CohortSettings())  # doctest: +SKIP
         >>> patient.tumour_celsius.shape  # doctest: +SKIP
@@ -154,7 +154,7 @@ def simulate(
     Yields:
         Patients in the order of their seeds.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, simulate
         >>> for patient in simulate(range(4), CohortSettings()):  # doctest: +SKIP
         ...     print(patient.seed, patient.has_tumour)
@@ -187,7 +187,7 @@ def simulate_patient(seed: int, settings: CohortSettings) -> Patient:
         NotConvergedError: If the heat solver stops before its tolerance.
         ValueError: If no tumour of the settings fits into the patient.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, simulate_patient
         >>> patient = simulate_patient(7, CohortSettings())  # doctest: +SKIP
     """
@@ -231,7 +231,7 @@ def draw_healthy(seed: int, settings: CohortSettings) -> tuple[Twin, Acquisition
     Raises:
         ValueError: If the cohort is confounded.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, acquisition = draw_healthy(7, CohortSettings())
         >>> 36 < twin.core < 38

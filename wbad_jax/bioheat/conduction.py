@@ -70,7 +70,7 @@ class Surroundings(NamedTuple):
         core: Temperature at the chest wall, degrees Celsius.
         blood: Arterial temperature, degrees Celsius.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Surroundings
         >>> Surroundings(heat_transfer=10.0, air=21.0, core=37.0, blood=37.0).air
         21.0
@@ -120,7 +120,7 @@ def heat_balance(
         Pennes (1948), J. Appl. Physiol. 1:93; Patankar (1980), Numerical heat transfer
         and fluid flow, section 4.2, for conductances in series.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import heat_balance
         >>> balance = heat_balance(cells, medium, outside, spacing=0.003)
         >>> balance.source.shape  # see `solve`
@@ -189,7 +189,7 @@ def skin_temperature(
         of cells, weighted by its projection on the image; the air's where there is
         none.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import skin_temperature
         >>> skin = skin_temperature(balance, theta, cells, outside)  # see `solve`
         >>> bool(jnp.all((skin > 21) & (skin < 37)))

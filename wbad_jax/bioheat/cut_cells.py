@@ -60,7 +60,7 @@ def cut_cells(level: Nodes) -> CutCells:
         Johansen and Colella (1998), A Cartesian grid embedded boundary method for
         Poisson's equation on irregular domains, J. Comput. Phys. 147:60.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.bioheat import cut_cells
         >>> corners = jnp.broadcast_to(jnp.arange(-4.0, 1.0)[:, None, None], (5, 3, 3))

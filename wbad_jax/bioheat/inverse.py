@@ -53,7 +53,7 @@ class InverseSettings:
         free_period_mm: Bands coarser than this are left free by the score of physics
             consistency: all that heat conduction could shape.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import InverseSettings
         >>> InverseSettings(num_starts=4).max_iterations
         20
@@ -89,7 +89,7 @@ class Calibration:
         pixels: Pixels explained; chi-squares of the right model have about this mean.
         converged: Whether both estimates did.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Inverse
         >>> inverse = Inverse(mask, template, 22.0, settings)  # doctest: +SKIP
         >>> calibration = inverse.calibrate(celsius)  # doctest: +SKIP
@@ -133,7 +133,7 @@ class Inverse:
             `MOST_PIXELS` of `whitening` or not the template's; or the template is
             impossible.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Inverse
         >>> inverse = Inverse(mask, template, 22.0, settings)  # doctest: +SKIP
         >>> calibration = inverse.calibrate(celsius)  # doctest: +SKIP

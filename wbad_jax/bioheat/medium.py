@@ -32,7 +32,7 @@ class Region(NamedTuple):
         volume: In cells, if known: the shares of the cells are scaled to it. A ball of
             few cells would be counted too large, and heat the skin too much.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.bioheat import MUSCLE, Region
         >>> Region(jnp.ones((2, 2, 2)), MUSCLE).volume is None
@@ -68,7 +68,7 @@ def tissue_medium(
     Returns:
         Properties of cells and links.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import FAT, SKIN, tissue_medium
         >>> medium = tissue_medium(  # see `solve`
         ...     cells.depth, background=FAT, regions=[], skin=SKIN, skin_thickness=0.5,

@@ -58,7 +58,7 @@ class Outline:
         agreement: Share of the pixels of either body, observed or template, that are of
             both, below the armpits.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, fit_outline
         >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
         >>> outline.agreement > 0.9  # doctest: +SKIP
@@ -129,7 +129,7 @@ def fit_outline(
         NoTemplateFitsError: If less than 90 % of the pixels agree, or less than half of
             the rows show both sides of the body.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, fit_outline
         >>> outline = fit_outline(body, CohortSettings())  # doctest: +SKIP
     """

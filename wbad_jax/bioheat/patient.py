@@ -13,7 +13,7 @@ from wbad_jax.bioheat.vessels import Points
 class Tissues(NamedTuple):
     """The tissues of one person.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, _ = draw_healthy(7, CohortSettings())
         >>> twin.tissues._fields
@@ -37,7 +37,7 @@ class Skin(NamedTuple):
             where it also loses heat to the sides and the back.
         nipples: Relative change of heat transfer at the left and right nipple.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, _ = draw_healthy(7, CohortSettings())
         >>> 11 < twin.skin.heat_transfer < 20
@@ -62,7 +62,7 @@ class Twin(NamedTuple):
         air: Room temperature, degrees Celsius.
         core: Temperature of chest wall and arterial blood, degrees Celsius.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy
         >>> twin, acquisition = draw_healthy(7, CohortSettings())
         >>> twin._fields
@@ -88,7 +88,7 @@ class Tumour(NamedTuple):
         tissue: Its properties.
         vessels: Further points of heat exchange.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.bioheat import CohortSettings, TumourSettings
         >>> from wbad_jax.bioheat import draw_healthy, draw_tumour

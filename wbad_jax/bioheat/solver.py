@@ -58,7 +58,7 @@ def solve(
     Reference:
         Saad (2003), Iterative methods for sparse linear systems, algorithm 9.1.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.bioheat import (
         ...     FAT, SKIN, Surroundings, cut_cells, heat_balance, solve, tissue_medium
@@ -100,7 +100,7 @@ def check_converged(report: SolveReport, name: str) -> None:
     Raises:
         NotConvergedError: With the residual and the number of iterations.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import check_converged
         >>> check_converged(report, "the slab")  # see `solve`
     """

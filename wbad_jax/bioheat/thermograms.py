@@ -39,7 +39,7 @@ class ColdStress(NamedTuple):
         num_frames: Pictures during the recovery; the first at its start.
         step_seconds: Time step; divides the two durations.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import ColdStress
         >>> ColdStress(num_frames=10).frame_seconds
         15.0
@@ -119,7 +119,7 @@ def solve_healthy(twin: Twin, grid: Grid) -> tuple[Discretised, Array, View]:
         ValueError: If the patient is impossible.
         NotConvergedError: If the solver stops before its tolerance.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy, solve_healthy
         >>> settings = CohortSettings()
         >>> twin, _ = draw_healthy(7, settings)
@@ -152,7 +152,7 @@ def solve_tumour(
         ValueError: If it is too small for the grid, or its tissue impossible.
         NotConvergedError: If the solver stops before its tolerance.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import solve_tumour
         >>> ill = solve_tumour(twin, tumour, grid, well, theta)  # doctest: +SKIP
     """
@@ -192,7 +192,7 @@ def cold_stress(
     Raises:
         NotConvergedError: If the solver stops before its tolerance.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import ColdStress, cold_stress
         >>> frames = cold_stress(patient, theta, grid, ColdStress())  # doctest: +SKIP
     """

@@ -37,7 +37,7 @@ class Tissue(NamedTuple):
         density: kg/m3.
         specific_heat: J/kg/K.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import Tissue
         >>> Tissue(conductivity=0.48, perfusion=5e-4, metabolic_heat=700.0).density
         1050.0
@@ -109,7 +109,7 @@ def gautherie_heat(diameter: float) -> float:
         Gautherie (1980), Ann. N. Y. Acad. Sci. 335:383, heat against doubling time, in
         the closed form used by later breast models.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import gautherie_heat
         >>> gautherie_heat(0.01) > gautherie_heat(0.03)
         True

@@ -66,7 +66,7 @@ def evolve(
         Finite element solution of diffusion problems with irregular data, Numer. Math.
         43:309, for the start.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import evolve
         >>> _, skin, last = evolve(  # see `solve`
         ...     cells, medium, outside, theta, spacing=0.003, step=5.0, num_steps=2

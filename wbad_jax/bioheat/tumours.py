@@ -40,7 +40,7 @@ class TumourSettings:
         vessel_share: Share of tumours that draw veins of their own.
         margin: Tumours lie within this share of the breast's outline.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import TumourSettings
         >>> TumourSettings(prior="weak").diameter_mm
         (10.0, 30.0)
@@ -91,7 +91,7 @@ def draw_tumour(
     Raises:
         ValueError: If none of a thousand draws fits.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.bioheat import CohortSettings, TumourSettings
         >>> from wbad_jax.bioheat import draw_healthy, draw_tumour

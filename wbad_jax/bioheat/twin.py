@@ -62,7 +62,7 @@ class View(NamedTuple):
         body: Whether there is skin, bool.
         facing: Cosine of the angle between skin and line of sight.
 
-    Example:
+    Examples:
         >>> from wbad_jax.bioheat import CohortSettings, draw_healthy, solve_healthy
         >>> settings = CohortSettings()
         >>> twin, _ = draw_healthy(7, settings)

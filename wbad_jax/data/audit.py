@@ -27,7 +27,7 @@ def audit_dataset(
         One finding a question, in a fixed order. Patients with an image that fails
         `pixel_values` are left out of the later ones.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import audit_dataset, split_by_patient
         >>> shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
         >>> parts = split_by_patient(dataset, shares, seed=0)  # see `Dataset`

@@ -34,7 +34,7 @@ class Dataset:
         name: Builder and config, "dmr_ir/frontal".
         version: Of the builder.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.data import PIXEL_UNITS, Dataset
         >>> n, rng = 24, np.random.default_rng(0)

@@ -54,7 +54,7 @@ class DmrIrConfig(tfds.core.BuilderConfig):
         incomplete: What to do with a patient who has another number of images: "refuse"
             the folder, or "leave_out" the patient.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import DmrIrConfig
         >>> DmrIrConfig(name="mine", height=48, width=64).window
         (22.0, 38.0)
@@ -85,7 +85,7 @@ class DmrIrConfig(tfds.core.BuilderConfig):
 class DmrIr(tfds.core.GeneratorBasedBuilder):
     """Thermograms of healthy and sick women; the frontal ones first.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import DmrIr
         >>> [config.name for config in DmrIr.BUILDER_CONFIGS]
         ['frontal', 'static', 'dynamic']

@@ -58,7 +58,7 @@ class DmrIrName:
         date: Of the exposure, if the name says so.
         frame: Position in a series; 0 where the name says none.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import parse_name
         >>> name = parse_name("T0328.1.1.D.2020-01-20.02")
         >>> name.patient, name.protocol, name.date.isoformat()
@@ -88,7 +88,7 @@ def parse_name(stem: str) -> DmrIrName:
     Raises:
         DataError: If the name is of no known grammar, or a part of it is impossible.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import parse_name
         >>> parse_name("T0001").patient, parse_name("PAC_62_DN0").frame
         (1, 0)

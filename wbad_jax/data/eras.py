@@ -35,7 +35,7 @@ def eras_of(
         DataError: If `by` is unknown, the boundaries do not ascend, or a patient's
             number is unknown or in two eras.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import eras_of
         >>> eras = eras_of(dataset, "acquisition_year", [2013])  # see `Dataset`
         >>> sorted(set(eras.values()))
@@ -104,7 +104,7 @@ def split_by_era(
         DataError: If an era is unknown, none or all are held out, the fraction is not
             between 0 and 1, or a part lacks a class.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import eras_of, split_by_era
         >>> eras = eras_of(dataset, "acquisition_year", [2013])  # see `Dataset`
         >>> parts = split_by_era(dataset, eras, [1], validation_fraction=0.25, seed=0)

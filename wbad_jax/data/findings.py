@@ -23,7 +23,7 @@ class Finding:
         sentence: The answer, with its numbers.
         evidence: More numbers; what JSON can hold, without NaN.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import Finding
         >>> Finding("exact_duplicates", "Equal images", "pass", "None.").status
         'pass'
@@ -43,7 +43,7 @@ class Finding:
 def worst_status(findings: Sequence[Finding]) -> str:
     """The worst status among findings, "not_run" if there are none.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import Finding, worst_status
         >>> told = (("a", "pass"), ("b", "warn"))
         >>> found = [Finding(name, name, status, "") for name, status in told]

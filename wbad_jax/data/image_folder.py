@@ -46,7 +46,7 @@ class ImageFolderConfig(tfds.core.BuilderConfig):
             pixels other than 0 of pictures of the same path below the folder "masks".
         pixels: How pictures become images.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import ImageFolderConfig
         >>> ImageFolderConfig(name="mine", patient_pattern="(?P<patient>P[0-9]+)_").body
         'frame'
@@ -81,7 +81,7 @@ class ImageFolderConfig(tfds.core.BuilderConfig):
 class ImageFolder(tfds.core.GeneratorBasedBuilder):
     """Pictures in a folder, labelled by sub-folders or by a table.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import ImageFolder
         >>> ImageFolder.BUILDER_CONFIGS[0].classes
         ('healthy', 'tumour')

@@ -29,7 +29,7 @@ def split_by_image(
     Raises:
         DataError: If leakage is not allowed, or the fractions are impossible.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import split_by_image
         >>> shares = {"train": 0.5, "test": 0.5}
         >>> parts = split_by_image(dataset, shares, seed=0, allow_leakage=True)

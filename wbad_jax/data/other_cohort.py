@@ -25,7 +25,7 @@ def join_cohorts(dataset: Dataset, other: Dataset) -> Dataset:
     Raises:
         DataError: If images differ in size or window, or a patient is in both.
 
-    Example:
+    Examples:
         >>> import dataclasses
         >>> from wbad_jax.data import is_other, join_cohorts
         >>> other = dataclasses.replace(dataset, name="theirs")  # see `Dataset`
@@ -66,7 +66,7 @@ def join_cohorts(dataset: Dataset, other: Dataset) -> Dataset:
 def is_other(dataset: Dataset) -> np.ndarray:
     """`[examples]` bool: those of the other cohort of `join_cohorts`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import is_other
         >>> bool(is_other(dataset).any())  # see `Dataset`
         False
@@ -88,7 +88,7 @@ def split_to_other(dataset: Dataset, validation_fraction: float, seed: int) -> I
     Raises:
         DataError: If the fraction is impossible, or a part lacks a class.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import join_cohorts, split_to_other
         >>> both = join_cohorts(dataset, dataset)  # see `Dataset`
         >>> parts = split_to_other(both, validation_fraction=0.25, seed=0)

@@ -50,7 +50,7 @@ def load(
     Raises:
         DataError: See `prepare` and `load_by_name`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import load
         >>> cohort = load("simulated_thermograms/tiny", "data")  # doctest: +SKIP
         >>> cohort.images.shape  # doctest: +SKIP
@@ -95,7 +95,7 @@ def prepare(
             needed or missing, a file in it breaks a rule, or `data_dir` cannot be
             written.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import prepare, read_index
         >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
         >>> len(read_index(builder)["label"])  # doctest: +SKIP
@@ -152,7 +152,7 @@ def find_builder(
     Raises:
         DataError: If the name or a setting is unknown, or a value is impossible.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import find_builder
         >>> name, changes = "simulated_thermograms/tiny", {"num_patients": 4}
         >>> builder, config = find_builder(name, changes)

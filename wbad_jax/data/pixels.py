@@ -43,7 +43,7 @@ class PixelSettings:
         white_level: Grey level of pixel value 1; if None the largest of 8 or 16 bits.
         mask_background: Set everything outside the body to a constant.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import PixelSettings
         >>> PixelSettings(height=64, width=64, window=(22.0, 38.0)).channels
         1

@@ -37,7 +37,7 @@ def read_examples(
     Returns:
         The examples, ordered by patient, frame and label.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import prepare, read_examples
         >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
         >>> read_examples(builder, twins=False).images.shape  # doctest: +SKIP
@@ -109,7 +109,7 @@ def read_index(builder: tfds.core.DatasetBuilder) -> dict[str, np.ndarray]:
     Returns:
         `patient_id`, `frame` and `label`, the factual state, by position.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import prepare, read_index
         >>> builder = prepare("simulated_thermograms/tiny", "data")  # doctest: +SKIP
         >>> sorted(read_index(builder))  # doctest: +SKIP

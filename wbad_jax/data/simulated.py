@@ -34,7 +34,7 @@ class SimulatedThermogramsConfig(tfds.core.BuilderConfig):
         window: Temperatures mapped to 0 and 1, degrees Celsius.
         cohort: What the patients are like.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import SimulatedThermogramsConfig as Config
         >>> Config(name="mine", num_patients=10, first_seed=5).window
         (22.0, 38.0)
@@ -107,7 +107,7 @@ class SimulatedThermograms(tfds.core.GeneratorBasedBuilder):
     Attributes:
         workers: Patients simulated at a time.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import SimulatedThermograms
         >>> names = [config.name for config in SimulatedThermograms.BUILDER_CONFIGS]
         >>> "quickstart" in names

@@ -37,7 +37,7 @@ def split_by_patient(
         DataError: If the fractions are not positive or do not sum to 1, or a part lacks
             a class.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import split_by_patient
         >>> shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
         >>> parts = split_by_patient(dataset, shares, seed=0)  # see `Dataset`
@@ -90,7 +90,7 @@ def patient_folds(
     Raises:
         DataError: If a class has fewer patients than folds, or a part lacks a class.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import patient_folds
         >>> folds = patient_folds(dataset, 3, validation_fraction=0.25, seed=0)
         >>> [len(fold["test"]) for fold in folds]  # see `Dataset`
@@ -136,7 +136,7 @@ def check_disjoint(*cohorts: Dataset | SimulatedThermogramsConfig) -> None:
     Raises:
         DataError: Naming two cohorts and a patient of both.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import check_disjoint
         >>> first = dataset.subset(np.arange(8))  # see `Dataset`
         >>> check_disjoint(first, dataset.subset(np.arange(8, 24)))

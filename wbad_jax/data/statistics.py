@@ -76,7 +76,7 @@ def thermogram_statistics(
         DataError: If shapes or types differ from the above, a temperature of the body
             is not finite, or no pixel is more than 12 mm inside the outline.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.data import thermogram_statistics
         >>> celsius, body = np.full((32, 32), 33.0), np.ones((32, 32), bool)
@@ -116,7 +116,7 @@ def compare(
     Raises:
         DataError: If a side is empty, or two images have statistics of other names.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import compare
         >>> ours = [{"body_mean": 33 + i / 9} for i in range(9)]
         >>> real = [{"body_mean": 34 + i / 9} for i in range(9)]

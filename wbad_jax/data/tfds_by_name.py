@@ -40,7 +40,7 @@ class TfdsSettings:
         scalars: Further features of one number, to be audited as shortcuts.
         pixels: How pictures become images.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import TfdsSettings
         >>> TfdsSettings(split="test", one_image_per_patient=True).label_key
         'label'
@@ -85,7 +85,7 @@ def load_by_name(
         DataError: If there is no such data set or feature, it was not stored as
             array_record, or an example breaks a rule.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import load_by_name
         >>> settings = {"one_image_per_patient": True}
         >>> digits = load_by_name("tfds:mnist", None, settings)  # doctest: +SKIP

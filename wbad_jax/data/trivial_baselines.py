@@ -51,7 +51,7 @@ def baseline_scores(
     Raises:
         DataError: If the feature is unknown or the training part has one class only.
 
-    Example:
+    Examples:
         >>> from wbad_jax.data import baseline_scores
         >>> train, test = np.arange(16), np.arange(16, 24)
         >>> scores = baseline_scores(dataset, train, test, "patient_number")

@@ -43,7 +43,7 @@ def cycle_spin(
     Raises:
         ValueError: If a shift is negative.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import cycle_spin
         >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
@@ -102,7 +102,7 @@ def random_shifts(
     Raises:
         ValueError: If `count` is below 1.
 
-    Example:
+    Examples:
         >>> import jax
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import random_shifts

@@ -75,7 +75,7 @@ def wavelet_denoise(
         ValueError: If rule "learned" or "predicted" comes without `learned`, thresholds
             do not fit the images, or `backward` is unknown.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax.denoise import DenoiserSettings, wavelet_denoise
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (1, 32, 32, 1))
@@ -207,7 +207,7 @@ class Denoiser(nnx.Module):
     differentiable in image and parameter. `raw` holds one value for each level and
     orientation, more or fewer with another `sharing`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import Denoiser, DenoiserSettings
         >>> denoiser = Denoiser(DenoiserSettings(threshold_rule="universal"))

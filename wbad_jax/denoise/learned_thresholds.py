@@ -71,7 +71,7 @@ class ThresholdPredictor(nnx.Module):
     is, and how sparse. One network serves all subbands and channels. The last layer
     starts at zero, so that training starts from the universal threshold.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from wbad_jax.denoise import Denoiser, DenoiserSettings
         >>> settings = DenoiserSettings(threshold_rule="predicted")

@@ -60,7 +60,7 @@ def median_magnitude(
         `[*batch, 1, 1, channels]`, same dtype. Its gradient goes to the one or two
         middle elements, in equal shares where several elements are equal to them.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import median_magnitude
         >>> band = jnp.array([1.0, -2.0, 3.0, -8.0, 5.0]).reshape(1, 1, 5, 1)

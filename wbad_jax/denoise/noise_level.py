@@ -42,7 +42,7 @@ def noise_sigma(
         Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage,
         Biometrika 81(3), section 4.2.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax.denoise import noise_sigma
         >>> noise = 0.1 * jax.random.normal(jax.random.key(0), (1, 64, 64, 1))

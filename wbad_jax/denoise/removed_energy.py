@@ -19,7 +19,7 @@ def subband_names(level: int) -> tuple[str, ...]:
     Args:
         level: Levels of the decomposition.
 
-    Example:
+    Examples:
         >>> from wbad_jax.denoise import subband_names
         >>> subband_names(1)
         ('level1_horizontal', 'level1_vertical', 'level1_diagonal')
@@ -49,7 +49,7 @@ def removed_energy(
         in pixel units where the transform keeps energy; in the order of
         `subband_names`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import DenoiserSettings, removed_energy
         >>> image = jnp.arange(64.0).reshape(1, 8, 8, 1)

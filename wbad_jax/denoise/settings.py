@@ -67,7 +67,7 @@ class DenoiserSettings:
         backend: How to compute the transform, see `wavelets.dwt2`; `stationary` has
             one way only.
 
-    Example:
+    Examples:
         >>> from wbad_jax.denoise import DenoiserSettings
         >>> settings = DenoiserSettings(threshold_rule="bayes", shrinkage="garrote")
         >>> settings.wavelet, settings.level

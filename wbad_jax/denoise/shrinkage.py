@@ -41,7 +41,7 @@ def soft_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
         Donoho (1995), De-noising by soft-thresholding, IEEE Trans. Information Theory
         41(3), equation 1.3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import soft_threshold
         >>> print(soft_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
@@ -89,7 +89,7 @@ def hard_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeffici
         Donoho and Johnstone (1994), Ideal spatial adaptation by wavelet shrinkage,
         Biometrika 81(3), section 2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import hard_threshold
         >>> print(hard_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
@@ -116,7 +116,7 @@ def garrote_threshold(coefficients: Coefficients, threshold: ArrayLike) -> Coeff
         Gao (1998), Wavelet shrinkage denoising using the non-negative garrote, Journal
         of Computational and Graphical Statistics 7(4), equation 2.3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import garrote_threshold
         >>> print(garrote_threshold(jnp.array([0.5, 2.0, -4.0]), 1.0))
@@ -153,7 +153,7 @@ def firm_threshold(
         Gao and Bruce (1997), WaveShrink with firm shrinkage, Statistica Sinica 7,
         equation 2.2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import firm_threshold
         >>> print(firm_threshold(jnp.array([0.5, 1.5, 3.0]), 1.0, 2.0))

@@ -41,7 +41,7 @@ def softplus_soft_threshold(
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import softplus_soft_threshold
         >>> x = jnp.array([0.0, 1.0, 5.0])
@@ -77,7 +77,7 @@ def zhang_soft_threshold(
         Zhang (2001), Thresholding neural network for adaptive noise reduction, IEEE
         Trans. Neural Networks 12(3).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import zhang_soft_threshold
         >>> x = jnp.array([0.0, 1.0, 5.0])
@@ -113,7 +113,7 @@ def sigmoid_hard_threshold(
         Zhang (2001), IEEE Trans. Neural Networks 12(3); Michau, Frusque and Fink
         (2022), Fully learnable deep wavelet transform, PNAS 119(8).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import sigmoid_hard_threshold
         >>> x = jnp.array([0.0, 1.0, 5.0])
@@ -145,7 +145,7 @@ def smooth_garrote_threshold(
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import smooth_garrote_threshold
         >>> x = jnp.array([0.0, 2.0, 5.0])
@@ -177,7 +177,7 @@ def smooth_firm_threshold(
     Raises:
         ValueError: If `threshold` is a number or NumPy array and negative.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import smooth_firm_threshold
         >>> x = jnp.array([0.0, 1.5, 5.0])

@@ -28,7 +28,7 @@ def universal_threshold(sigma: PerChannel, num_pixels: int) -> PerChannel:
     Reference:
         Donoho and Johnstone (1994), Biometrika 81(3), section 2.2 (VisuShrink).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import universal_threshold
         >>> sigma = jnp.full((1, 1, 1, 1), 0.1)
@@ -56,7 +56,7 @@ def bayes_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
         Chang, Yu and Vetterli (2000), Adaptive wavelet thresholding for image denoising
         and compression, IEEE Trans. Image Processing 9(9), equations 12 to 17.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import bayes_threshold
         >>> band = jnp.array([3.0, -5.0, 4.0, -4.0]).reshape(1, 2, 2, 1)
@@ -110,7 +110,7 @@ def sure_risk(
         Donoho and Johnstone (1995), JASA 90(432), equation 11; Zhang (2001), IEEE
         Trans. Neural Networks 12(3).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import sure_risk
         >>> band = jnp.array([3.0, -5.0, 0.1, -0.2]).reshape(1, 2, 2, 1)
@@ -156,7 +156,7 @@ def sure_threshold(coefficients: Subband, sigma: PerChannel) -> PerChannel:
         Donoho and Johnstone (1995), Adapting to unknown smoothness via wavelet
         shrinkage, JASA 90(432), section 2.3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import sure_threshold
         >>> band = jnp.array([3.0, -5.0, 0.1, -0.2]).reshape(1, 2, 2, 1)

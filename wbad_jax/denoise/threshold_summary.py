@@ -26,7 +26,7 @@ def summarise_thresholds(
         images these are means, and `.../quantile10`, 50 and 90 stand beside them.
         `threshold/collapsed` is the share below a hundredth of the start.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.denoise import summarise_thresholds
         >>> summary = summarise_thresholds(jnp.ones((2, 2, 3, 1)), 1.0)

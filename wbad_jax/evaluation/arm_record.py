@@ -30,7 +30,7 @@ class ArmRecord:
         pair_bounds: Highest robust accuracy on "test_pairs" by (norm, epsilon).
         undefended: Record of the arm without any defence, None if there is none.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import ArmRecord
         >>> record = ArmRecord(arm="wbad", outcomes=[clean, attacked])  # see `Outcome`
         >>> list(record.clean())

@@ -38,7 +38,7 @@ def attack_self_test(
         A fail if one succeeds inside, or one of `GRADIENT_ATTACKS` fails at 101 % (one
         of `MINIMAL_NORM_ATTACKS`: at 120 %) on any image.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.evaluation import attack_self_test

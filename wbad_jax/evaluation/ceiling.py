@@ -42,7 +42,7 @@ class PairBound:
         matching: Size of a maximum matching of the conflict graph over all patients, or
             None if not computed.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import pair_bound
         >>> healthy = np.zeros((2, 4, 4, 1))
@@ -98,7 +98,7 @@ def pair_bound(
         ValueError: If shapes do not fit, there is no patient, a value is not finite,
             the radius is negative, or the norm unknown.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import pair_bound
         >>> healthy = np.zeros((2, 4, 4, 1))
@@ -135,7 +135,7 @@ def maximum_matching(graph: Bool[np.ndarray, "healthy tumour"]) -> int:
     Returns:
         The largest number of conflicting pairs that share no image.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import maximum_matching
         >>> maximum_matching(np.array([[True, True], [True, False]]))
@@ -164,7 +164,7 @@ def one_member_bound(conflicts: Bool[np.ndarray, " n"], level: float = 0.95) -> 
     Raises:
         ValueError: If there is no patient, or the level not between 0 and 1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import one_member_bound
         >>> one_member_bound(np.array([True, False, False, False]))

@@ -21,7 +21,7 @@ class AccuracyCurve:
         ci_low: Lower end of a 95 % interval.
         ci_high: Upper end.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import accuracy_curve
         >>> right = np.array([[True, True, False], [True, False, False]])
         >>> curve = accuracy_curve(right, np.arange(3), radii=(0.1, 0.2))
@@ -45,7 +45,7 @@ def certified_right(
         labels: True classes, `[n]`.
         radii: L2, in pixel units.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certified_right, certify_votes
         >>> votes = np.array([[2, 98], [98, 2]])
@@ -75,7 +75,7 @@ def accuracy_curve(
     Raises:
         ValueError: If there is no image.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import accuracy_curve
         >>> right = np.array([[True, True], [True, False]])  # by radius and image
@@ -120,7 +120,7 @@ def crossings(
         undecided: Share of images on which the attacked classifier abstains. The vote
             is then too close to refute a certificate.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import crossings
         >>> crossings(np.array([0.9, 0.8]), np.array([0.95, 0.7]), np.zeros(2))
@@ -142,7 +142,7 @@ def contradictory_twins(
         second: Of the other.
         distance: L2, of the two.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certify_votes, contradictory_twins
         >>> for_1, for_0 = np.array([[2, 98]]), np.array([[98, 2]])
@@ -173,7 +173,7 @@ def above_pair_bound(
         healthy: Rows of the healthy twin of each patient.
         tumour: Rows of the other, in the same order.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import above_pair_bound
         >>> images = np.array([0.0, 0.3]).reshape(2, 1, 1, 1)
@@ -198,7 +198,7 @@ def twin_rows(
         patient_ids: `[n]`.
         labels: `[n]`, 0 for healthy.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import twin_rows
         >>> healthy, tumour = twin_rows(np.array([4, 4, 5, 5]), np.array([0, 1, 1, 0]))

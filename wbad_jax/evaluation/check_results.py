@@ -17,7 +17,7 @@ class Verdict(NamedTuple):
         sentence: What was found, with its numbers, or why nothing was.
         evidence: Numbers, strings, and lists and dicts of them; no NaN.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import Verdict
         >>> Verdict("fail", "An attack is too weak.", {"n": 3}).status
         'fail'
@@ -40,7 +40,7 @@ class CheckResult:
         sentence: As in `Verdict`.
         evidence: As in `Verdict`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import Verdict, collect
         >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
         >>> results[0].arm, results[0].id

@@ -34,7 +34,7 @@ def mcnemar(first: Bool[np.ndarray, " n"], second: Bool[np.ndarray, " n"]) -> fl
         McNemar (1947), Psychometrika 12(2), with the binomial law in place of its
         approximation.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import mcnemar
         >>> mcnemar(np.array([True] * 5), np.array([False] * 5))
@@ -57,7 +57,7 @@ def sign_flip(sums: Float[np.ndarray, " patients"]) -> float:
     Returns:
         Share of the draws with a total as far from 0, itself counted in.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import sign_flip
         >>> round(sign_flip(np.array([1.0, 1.0, 1.0])), 2)
@@ -76,7 +76,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
         Holm (1979), A simple sequentially rejective multiple test procedure,
         Scandinavian Journal of Statistics 6(2).
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import holm
         >>> holm([0.01, 0.04, 0.03])
         [0.03, 0.06, 0.06]
@@ -101,7 +101,7 @@ def paired_interval(
         Both ends. Where no patient differs the next one may, either way: then they are
         Wilson's bound for none among as many patients.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import paired_interval
         >>> low, high = paired_interval(np.array([0.0, 1.0, 1.0, 0.0]), np.arange(4))
@@ -128,7 +128,7 @@ def compare(own: Outcome, reference: Outcome) -> dict[str, Any]:
     Raises:
         ValueError: If the examples are not the same.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import compare
         >>> found = compare(attacked, clean)  # see `Outcome`
         >>> found["difference"], found["p_value"]
@@ -168,7 +168,7 @@ def compare_arms(
     Returns:
         Records with the fields of `compare`, the condition and `p_holm`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import compare_arms
         >>> other = dataclasses.replace(clean.condition, arm="undefended")
         >>> reference = dataclasses.replace(clean, condition=other)

@@ -34,7 +34,7 @@ def prediction_change(logits: Logits, others: Logits) -> PerExample:
         L1 distance of the centred logits; with two classes the absolute difference of
         the margins. Unlike a distance of probabilities it does not saturate.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.evaluation import prediction_change
         >>> same, other = jnp.array([[3.0, 0.0]]), jnp.array([[0.0, 3.0]])
@@ -55,7 +55,7 @@ def frozen_limit(scores: np.ndarray, false_alarms: float = FALSE_ALARMS) -> floa
     Raises:
         ValueError: If there is no score, one is not finite, or the share is no share.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import frozen_limit
         >>> frozen_limit(np.arange(100.0), false_alarms=0.05)
@@ -78,7 +78,7 @@ class Guarded:
         labels: True classes, `[n]`.
         excess: Score less the frozen limit, `[n]`; flagged where positive.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Guarded
         >>> logits, silent = np.array([[1.0, 0.0], [1.0, 0.0]]), np.full(2, -1.0)
@@ -104,7 +104,7 @@ def best_hidden(candidates: Sequence[Guarded]) -> Guarded:
     Args:
         candidates: Of the same examples in the same order.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Guarded, best_hidden
         >>> one = dict(logits=np.array([[0.0, 1.0]]), labels=np.array([0]))
@@ -146,7 +146,7 @@ class Detection:
         broken_and_undetected: Share of all examples that are misclassified and not
             above the limit.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Guarded, measure_detection
         >>> labels, right = np.zeros(4, int), np.tile([1.0, 0.0], (4, 1))
@@ -184,7 +184,7 @@ def measure_detection(
     Raises:
         ValueError: If the lengths differ, nothing is there, or a number is not finite.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Guarded, measure_detection
         >>> labels, right = np.zeros(4, int), np.tile([1.0, 0.0], (4, 1))

@@ -17,7 +17,7 @@ class Evasion:
     Attributes:
         attack: The attack on classifier and detector.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import DetectorAwarePGD
         >>> from wbad_jax.evaluation import Evasion
         >>> Evasion(attack=DetectorAwarePGD(num_steps=10)).norm

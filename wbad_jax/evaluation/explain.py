@@ -23,7 +23,7 @@ def explain(
     Returns:
         Sentences in English, in the order of the arms; none without adaptive rows.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import add_worst_cases, explain, make_rows
         >>> outcomes = add_worst_cases([clean, attacked])  # see `Outcome`
         >>> rows = make_rows(outcomes, window=(22.0, 38.0))

@@ -27,7 +27,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
     Reference:
         Wilson (1927), Probable inference, JASA 22(158).
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import wilson_interval
         >>> low, high = wilson_interval(90, 100)
         >>> round(low, 3), round(high, 3)
@@ -42,7 +42,7 @@ def sums_by_patient(
 ) -> tuple[Float[np.ndarray, " patients"], Int[np.ndarray, " patients"]]:
     """Sum of the values and number of examples of each patient.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import sums_by_patient
         >>> values, patients = np.array([1.0, 0.0, 1.0]), np.array([7, 7, 9])
@@ -86,7 +86,7 @@ def bootstrap_interval(
         values: One of each example.
         patient_ids: To whom the examples belong.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import bootstrap_interval
         >>> low, high = bootstrap_interval(np.array([0.0, 1.0, 1.0, 1.0]), np.arange(4))
@@ -112,7 +112,7 @@ def proportion_interval(
         hits: Bool, at least one.
         patient_ids: To whom the examples belong.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import proportion_interval
         >>> hits = np.array([True, True, True, False])
@@ -154,7 +154,7 @@ def auc_with_interval(
         Obuchowski (1997), Nonparametric analysis of clustered ROC curve data,
         Biometrics 53(2).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import auc_with_interval
         >>> scores, positive = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])

@@ -112,7 +112,7 @@ def check_record(record: ArmRecord) -> dict[str, Verdict]:
     Returns:
         Verdicts by check.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import ArmRecord, check_record
         >>> record = ArmRecord(arm="wbad", outcomes=[clean, attacked])  # see `Outcome`
         >>> sorted({verdict.status for verdict in check_record(record).values()})
@@ -134,7 +134,7 @@ def collect(
     Returns:
         Results in the order of `TITLES`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import Verdict, collect
         >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
         >>> sorted({result.status for result in results})
@@ -158,7 +158,7 @@ def collect(
 def to_records(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
     """Results as `checks.json` holds them.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import Verdict, collect, to_records
         >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
         >>> sorted(to_records(results)[0])
@@ -170,7 +170,7 @@ def to_records(results: Iterable[CheckResult]) -> list[dict[str, Any]]:
 def format_failures(results: Iterable[CheckResult]) -> str:
     """The failed checks in words, for the terminal; a line that says so if none did.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import Verdict, collect, format_failures
         >>> results = collect("wbad", [("C1", Verdict("pass", "It holds.", {}))])
         >>> print(format_failures(results))

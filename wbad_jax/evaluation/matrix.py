@@ -19,7 +19,7 @@ class CorrectMatrix:
         correct: `[attacks, epsilons, examples]`, True also where nothing was run.
         evaluated: `[attacks, epsilons]`, whether the attack was run at that radius.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import correct_matrix
         >>> correct_matrix([clean, attacked]).robust_accuracy  # see `Outcome`
         array([1. , 0.5])
@@ -57,7 +57,7 @@ def correct_matrix(outcomes: Iterable[Outcome]) -> CorrectMatrix:
         ValueError: If they are of several arms, sets, protocols, norms or surrogates,
             of other examples, or the clean one is missing.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import correct_matrix
         >>> matrix = correct_matrix([clean, attacked])  # see `Outcome`
         >>> matrix.attacks, matrix.correct.shape

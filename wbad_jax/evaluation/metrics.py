@@ -23,7 +23,7 @@ class Metrics:
     line without both. Names with `_low` and `_high`, and `ci_low` and `ci_high` of the
     accuracy, are the ends of 95 % intervals, see `intervals`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import classification_metrics
         >>> found = classification_metrics(attacked.logits, attacked.labels)
         >>> found.accuracy, found.sensitivity, found.specificity  # see `Outcome`
@@ -64,7 +64,7 @@ def classification_metrics(
     Raises:
         ValueError: If there is no example, or a logit is NaN.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import classification_metrics
         >>> found = classification_metrics(clean.logits, clean.labels)  # see `Outcome`
         >>> found.accuracy, round(found.ci_low, 2)
@@ -113,7 +113,7 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         logits: `[n, classes]`.
         labels: `[n]`, integers.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import margins
         >>> margins(np.array([[1.0, 3.0], [2.0, 0.5]]), np.array([1, 1]))

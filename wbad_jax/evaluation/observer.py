@@ -58,7 +58,7 @@ class InformedObserver:
         shift: The adversary's z, `[n, height, width]`; 0 at unobserved pixels.
         weights: The robust template w, same shape; 0 at unobserved pixels.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import observe_in_white_noise
         >>> lesions = np.full((1, 4, 4), 0.1)
@@ -116,7 +116,7 @@ def observe_in_white_noise(
     Raises:
         ValueError: If an argument is out of range.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import observe_in_white_noise
         >>> lesions = np.full((1, 4, 4), 0.1)
@@ -178,7 +178,7 @@ def observe_in_stationary_noise(
         SIAM J. Imaging Sci. 2; O'Donoghue and Candes (2015), Adaptive restart for
         accelerated gradient schemes, Found. Comput. Math. 15.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import observe_in_stationary_noise
         >>> lesions, spectra = np.full((1, 4, 4), 0.1), np.full((1, 4, 4), 0.01)
@@ -227,7 +227,7 @@ def mean_with_interval(
     Raises:
         ValueError: With fewer than two patients.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import mean_with_interval
         >>> mean, low, high = mean_with_interval(np.array([0.8, 0.9, 1.0]))

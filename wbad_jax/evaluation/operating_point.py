@@ -29,7 +29,7 @@ class OperatingPoint:
         threshold: `[folds]`, one for the classifier of each fold.
         redrawn: `[draws, folds]`, the same for validation patients drawn anew.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import choose_operating_point
         >>> choose_operating_point(clean).threshold.shape  # see `Outcome`: folds
         (1,)
@@ -46,7 +46,7 @@ class AtSpecificity:
     `*_low` and `*_high` hold the threshold's uncertainty too: validation patients are
     drawn anew with the test patients.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import AtSpecificity
         >>> AtSpecificity().specificity_there is None  # nothing could be measured
         True
@@ -67,7 +67,7 @@ def choose_operating_point(validation: Outcome) -> OperatingPoint | None:
     Returns:
         The thresholds, or None if a fold has no healthy image.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import choose_operating_point
         >>> many = {
         ...     name: np.repeat(getattr(clean, name), 10, axis=0)
@@ -96,7 +96,7 @@ def evaluate_at(point: OperatingPoint, outcome: Outcome) -> AtSpecificity:
         point: From clean validation images of the same classifier.
         outcome: Clean or attacked.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import choose_operating_point, evaluate_at
         >>> many = {
         ...     name: np.repeat(getattr(clean, name), 10, axis=0)

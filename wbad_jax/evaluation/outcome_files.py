@@ -15,7 +15,7 @@ from wbad_jax.evaluation.outcomes import Condition, Outcome
 def write_parquet(outcomes: Iterable[Outcome], path: pathlib.Path) -> None:
     """Write outcomes in long form, atomically.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from wbad_jax.evaluation import write_parquet
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +37,7 @@ def read_parquet(path: pathlib.Path) -> list[Outcome]:
     Raises:
         DamagedFileError: If it is not as it was written; the message names it.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from wbad_jax.evaluation import read_parquet, write_parquet
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ class Condition:
         seed: Seed of the run.
         surrogate: Where graybox perturbations were made; None for other protocols.
 
-    Example:
+    Examples:
         >>> clean.condition.protocol, attacked.condition.epsilon  # see `Outcome`
         ('clean', 0.01)
     """
@@ -58,7 +58,7 @@ class Outcome:
         folds: `[n]` integers, whose classifier of a cross-validation it was; None where
             there is one. See `pool`.
 
-    Example:
+    Examples:
         >>> import dataclasses
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Condition, Outcome
@@ -123,7 +123,7 @@ def worst_case(outcomes: Sequence[Outcome]) -> Outcome:
     Raises:
         ValueError: If the outcomes are not of the same examples.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import worst_case
         >>> worst_case([clean, attacked]).correct.tolist()  # see `Outcome`
         [True, False, False, True]
@@ -169,7 +169,7 @@ def carry_over(
     Returns:
         An outcome of all examples, of which the `rows` are marked as attacked.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import carry_over
         >>> new = dict(logits=np.array([[0.0, 3.0]]), distance=np.array([0.01]))
         >>> row, told = np.array([1]), attacked.condition  # see `Outcome`
@@ -194,7 +194,7 @@ def within(found: Outcome, clean: Outcome, epsilon: float) -> Outcome:
         clean: Of the images as they are, which stay where nothing closer was found.
         epsilon: In the norm of the attack.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import within
         >>> within(attacked, clean, epsilon=0.005).correct.tolist()  # see `Outcome`
         [True, True, True, True]
@@ -219,7 +219,7 @@ def by_patient(outcome: Outcome) -> Outcome:
     cases is the worst case of the patient, whose images may be attacked in different
     ways: with two classes no mean margin is lower. Distances are means too.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import by_patient
         >>> twice = dataclasses.replace(clean, patient_ids=np.array([0, 0, 1, 1]))
         >>> by_patient(twice).logits  # see `Outcome`
@@ -255,7 +255,7 @@ def pool(outcomes: Iterable[Outcome]) -> list[Outcome]:
     They have to be in order: `folds` numbers them, so that each keeps the threshold of
     its own classifier.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import pool
         >>> (both,) = pool([clean, clean])  # see `Outcome`: two folds
         >>> len(both.labels), both.folds.tolist()

@@ -17,7 +17,7 @@ def add_worst_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
     One group holds the attacks of one arm, set, protocol, norm and epsilon; the clean
     images belong to every group, since not moving is within any budget.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import add_worst_cases
         >>> outcomes = add_worst_cases([clean, attacked])  # see `Outcome`
         >>> [outcome.condition.attack for outcome in outcomes]
@@ -56,7 +56,7 @@ def write_results(
         comparisons: Of arms, see `compare_arms`; left out of `results.json` if None.
         bracket: What classifiers can reach, by norm and radius; likewise.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from wbad_jax.evaluation import make_rows, write_results
         >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
@@ -89,7 +89,7 @@ def _replace(path: pathlib.Path, text: str) -> None:
 def format_table(rows: Iterable[Row]) -> str:
     """A table for the terminal; accuracies in percent.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import format_table, make_rows
         >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
         >>> len(format_table(rows).splitlines()) > 2

@@ -36,7 +36,7 @@ class Examples:
         twins: The same patients in the other state, same shape as `images`; None where
             they are not known.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Examples
         >>> examples = Examples(
@@ -102,7 +102,7 @@ class Attacked:
         distance: Norm of the perturbations, `[n]`.
         seconds: Wall time.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import Attacked
         >>> found = Attacked(
@@ -127,7 +127,7 @@ class AttackOfParameters:
         make: From parameters to the attack.
         norm: Of the attack.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD, ThresholdCrossing
         >>> from wbad_jax.evaluation import AttackOfParameters
         >>> attack = AttackOfParameters(
@@ -157,7 +157,7 @@ class Evaluator:
     arguments, so other weights and budgets do not recompile. Several processes make the
     same calls, and all get all results.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FGSM
         >>> from wbad_jax.evaluation import Evaluator, Examples

@@ -81,7 +81,7 @@ def make_rows(
         ceilings: By norm and epsilon, what no classifier exceeds on "test_pairs" under
             adaptive attacks.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import make_rows
         >>> rows = make_rows([clean, attacked], window=(22.0, 38.0))  # see `Outcome`
         >>> [(row["attack"], row["accuracy"]) for row in rows]
@@ -110,7 +110,7 @@ def make_row(outcome: Outcome, window: tuple[float, float]) -> Row:
         outcome: The condition and its logits.
         window: Temperatures of pixel values 0 and 1, in degrees Celsius.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import make_row
         >>> row = make_row(attacked, window=(22.0, 38.0))  # see `Outcome`
         >>> row["accuracy"], row["epsilon_celsius"]

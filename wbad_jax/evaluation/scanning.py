@@ -45,7 +45,7 @@ class ScanningObserver:
         threshold: In standard deviations above the centre.
         training_accuracy: Certified, of the training patients.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import ScanningObserver
         >>> flat = np.zeros((1, 8, 8))
@@ -146,7 +146,7 @@ def certified_accuracy(
     Args:
         certified: Of independent patients, one image each.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certified_accuracy
         >>> accuracy, low, high = certified_accuracy(np.array([True, True, False]))

@@ -48,7 +48,7 @@ def fit_scanning_observers(
         ValueError: If shapes do not fit, an argument is out of range, or there are too
             few patients.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import fit_scanning_observers
         >>> rng = np.random.default_rng(0)

@@ -36,7 +36,7 @@ class SmoothedEvaluator:
     example's id alone, see `Examples.keys`. Several processes make the same calls, and
     all get all results.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from wbad_jax.evaluation import Examples, SmoothedEvaluator
         >>> examples = Examples(

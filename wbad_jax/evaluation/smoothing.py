@@ -37,7 +37,7 @@ class Decision(NamedTuple):
         predicted: The class with the most votes.
         abstained: Whether the votes do not tell; the answer is then no class.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import decide_votes
         >>> decide_votes(np.array([[2, 98], [50, 50]]), alpha=0.001).predicted
@@ -60,7 +60,7 @@ class Certificates:
         sigma: Standard deviation of the noise in pixel units.
         alpha: Probability, for each image, that its certificate does not hold.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certify_votes
         >>> votes = np.array([[2, 98], [50, 50]])
@@ -102,7 +102,7 @@ def count_votes(
     Returns:
         Votes; fewer than `num_samples` where logits were not finite.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.evaluation import count_votes
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -162,7 +162,7 @@ def certify_votes(
     Reference:
         Cohen, Rosenfeld and Kolter (2019), section 3.2.2, function CERTIFY.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certify_votes
         >>> first, second = np.array([[1, 19]]), np.array([[10, 990]])
@@ -195,7 +195,7 @@ def decide_votes(votes: Int[np.ndarray, "n classes"], alpha: float) -> Decision:
     Reference:
         Cohen, Rosenfeld and Kolter (2019), section 3.2.1, function PREDICT.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import decide_votes
         >>> decide_votes(np.array([[2, 98], [50, 50]]), alpha=0.001).abstained
@@ -231,7 +231,7 @@ def violations(
         attacked: Decision at a point within each one's radius, by fresh noise. To
             abstain there refutes nothing.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import certify_votes, decide_votes, violations
         >>> votes = np.array([[2, 98]])

@@ -26,7 +26,7 @@ def smoothed_logits_fn(
         sigma: Standard deviation of the noise in pixel units.
         num_samples: Draws an image and call.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.evaluation import smoothed_logits_fn
         >>> logits_fn = lambda x: x.mean((1, 2)) @ jnp.array([[-1.0, 1.0]])
@@ -85,7 +85,7 @@ def attack_smoothed(
         Salman et al. (2019), Provably robust deep learning via adversarially trained
         smoothed classifiers, section 2.2.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.evaluation import attack_smoothed

@@ -39,7 +39,7 @@ class CheckSettings:
         inner_points: Most random points per image of the binarization test.
         tolerance: Rate of contradicting images that is taken for chance.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import CheckSettings
         >>> CheckSettings(num_examples=16).tolerance
         0.01
@@ -87,7 +87,7 @@ class Subject:
             the budget could revive; None without a denoiser.
         before_batch: Called before each batch; may raise to end early.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.evaluation import Examples, Subject

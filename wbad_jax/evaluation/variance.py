@@ -35,7 +35,7 @@ class CrossedVariance:
         patient: Variance p^2 between patients, likewise.
         rest: Variance r^2 of what seed and patient do not explain.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import crossed_variance
         >>> scores = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
         >>> round(crossed_variance(scores, np.arange(3)).mean, 3)
@@ -61,7 +61,7 @@ class CohortVariance:
         cohort: Variance between cohorts beyond that of seeds and patients; 0 where its
             estimate is below.
 
-    Example:
+    Examples:
         >>> from wbad_jax.evaluation import cohort_variance, crossed_variance
         >>> scores = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
         >>> found = [crossed_variance(s, np.arange(3)) for s in (scores, 1 - scores)]
@@ -92,7 +92,7 @@ def crossed_variance(
     Raises:
         ValueError: With fewer than two seeds or two patients.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import crossed_variance
         >>> scores = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])  # seeds by examples
@@ -149,7 +149,7 @@ def cohort_variance(
     Raises:
         ValueError: With fewer than two cohorts.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from wbad_jax.evaluation import cohort_variance, crossed_variance
         >>> scores = np.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])

@@ -124,7 +124,7 @@ class ResidualCNN(nnx.Module):
     normalisation instead of batch normalisation keeps examples independent of each
     other: the gradient of one image is the same in any batch.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import ResidualCNN
@@ -212,7 +212,7 @@ def group_norm(channels: int) -> GroupNorm:
 def num_parameters(params: Params) -> int:
     """Count the numbers in a tree of parameters.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import num_parameters
         >>> num_parameters({"network": {"kernel": jnp.ones((3, 3, 1, 8))}})

@@ -24,7 +24,7 @@ from wbad_jax.types import Images, Key, Logits, LogitsFn, Params
 class DefendedClassifier(nnx.Module):
     """Denoiser (or none), DWT feature images and network.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from wbad_jax.denoise import DenoiserSettings
         >>> from wbad_jax.models import DefendedClassifier, ModelSettings
@@ -81,7 +81,7 @@ class Classifier:
         settings: Of network and features.
         denoiser: Of the denoiser; None for an undefended classifier.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.models import Classifier, ModelSettings
         >>> classifier = Classifier(ModelSettings(image_shape=(16, 16, 1), widths=(4,)))

@@ -41,7 +41,7 @@ def celsius_logits_fn(
     Raises:
         ValueError: If the window is empty.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax import models
         >>> settings = models.ModelSettings(image_shape=(8, 8, 1), widths=(4,))
@@ -84,7 +84,7 @@ def export_logits(
         ValueError: If a platform is unknown or none is given, or `vjp_order` negative.
         ModuleNotFoundError: If the package flatbuffers is missing.
 
-    Example:
+    Examples:
         >>> import jax
         >>> from wbad_jax.models import export_logits
         >>> file = export_logits(lambda images: images.mean((1, 2)), (4, 4, 2))

@@ -40,7 +40,7 @@ def feature_images(
         `[batch, about height / 2**level, about width / 2**level, channels]`, with
         twice as many channels if `mirrored`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import feature_images
         >>> feature_images(jnp.ones((1, 16, 16, 1)), level=2).shape
@@ -62,7 +62,7 @@ def feature_images(
 def num_features(inputs: int, level: int, mirrored: bool) -> int:
     """Channels that `feature_images` returns.
 
-    Example:
+    Examples:
         >>> from wbad_jax.models import num_features
         >>> num_features(1, level=2, mirrored=True)
         32

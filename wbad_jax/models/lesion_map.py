@@ -30,7 +30,7 @@ _START_SCALE, _START_BIAS = 2.0, 0.5
 class LesionMapNetwork(nnx.Module):
     """Residual blocks, a map of the lesion, and its maximum against a threshold.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import LesionMapNetwork

@@ -51,7 +51,7 @@ class ModelSettings:
         remat: Whether gradients compute residual blocks again in place of keeping what
             they computed; of the networks in `MODELS` alone.
 
-    Example:
+    Examples:
         >>> from wbad_jax.models import ModelSettings
         >>> ModelSettings(name="resnet", image_shape=(64, 64, 1)).num_classes
         2
@@ -156,7 +156,7 @@ def check_level(
     Raises:
         ValueError: Naming `field`, the level asked for and the deepest one.
 
-    Example:
+    Examples:
         >>> from wbad_jax.models import check_level
         >>> check_level("model.level", 2, (64, 64, 1), "haar")  # ValueError above 6
     """

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 class PlaceOffsets(nnx.Module):
     """Adds a learned number to each channel at each place; zero at the start.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import PlaceOffsets
         >>> offsets = PlaceOffsets((2, 3), 4)
@@ -44,7 +44,7 @@ class PlaceScale(nnx.Module):
     Both say of each place what is usual there, as centre and scale of
     `evaluation.ScanningObserver` do; at the start the map is left as it is.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import PlaceScale
         >>> PlaceScale((2, 3))(jnp.ones((1, 2, 3))).sum()

@@ -23,7 +23,7 @@ class ResNet(nnx.Module):
     Reference:
         He et al. (2016), Identity mappings in deep residual networks.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> import jax.numpy as jnp
         >>> from wbad_jax.models import ResNet

@@ -23,7 +23,7 @@ def check_parts(count: int, batch_size: int) -> None:
     Raises:
         ValueError: Naming the rule and the value.
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import check_parts
         >>> check_parts(2, batch_size=8)  # and ValueError if 8 were not a multiple
     """

@@ -32,7 +32,7 @@ class AugmentationSettings:
             image. It comes last and is not clipped, as in randomised smoothing (Cohen,
             Rosenfeld and Kolter 2019, section 3.3).
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import AugmentationSettings
         >>> AugmentationSettings().active, AugmentationSettings(flip=True).active
         (False, True)
@@ -82,7 +82,7 @@ def augment(
     Raises:
         ValueError: If `each` does not divide the batch.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.training import AugmentationSettings, augment
         >>> images = jnp.full((2, 4, 4, 1), 0.5)

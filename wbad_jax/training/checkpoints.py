@@ -33,7 +33,7 @@ class Checkpoints:
     Saving is asynchronous: it copies the state and returns. Leaving the context, or
     `wait`, makes sure that everything is on disk.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> import jax.numpy as jnp
         >>> from wbad_jax.training import Checkpoints

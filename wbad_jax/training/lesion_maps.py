@@ -53,7 +53,7 @@ def lesion_maps(
     Raises:
         ValueError: If the weight is negative.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.training import lesion_maps
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]

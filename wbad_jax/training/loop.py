@@ -44,7 +44,7 @@ class LoopSettings:
             stronger attacks within an epoch (Wong, Rice and Kolter 2020, section 5.4).
             None for no such end.
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import LoopSettings
         >>> settings = LoopSettings(num_steps=100, select_by="clean_accuracy")
         >>> settings.eval_every
@@ -120,7 +120,7 @@ def run_training(
         NonFiniteLossError: Naming the step and the last good checkpoint.
         StopRequestedError: After saving, when `stop_requested` says so.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> import jax, jax.numpy as jnp, optax
         >>> from wbad_jax import training

@@ -15,7 +15,7 @@ class MetricLog:
     when the log is opened, so every step stands in the file once. Of several processes
     the first writes.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from wbad_jax.training import MetricLog, read_metrics
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def read_metrics(path: pathlib.Path) -> list[dict]:
     Raises:
         DamagedFileError: If another line is damaged; the message names file and line.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from wbad_jax.training import read_metrics
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -52,7 +52,7 @@ def make_objective(
     Raises:
         ValueError: If the name is unknown, or a setting is refused by the objective.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.training import make_objective
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]

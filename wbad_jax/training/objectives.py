@@ -42,7 +42,7 @@ class Objective:
         loss: `(params, batch, versions) -> (loss, metrics)`; metrics hold the accuracy
             on each version.
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import Objective, mixture
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
         >>> isinstance(mixture(logits_fn_of, {}, {"clean": 1.0}), Objective)
@@ -83,7 +83,7 @@ def mixture(
     Raises:
         ValueError: If a weight is negative, all are 0, or a name is unknown.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import FGSM
         >>> from wbad_jax.training import mixture
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]

@@ -39,7 +39,7 @@ def adamw(
     Reference:
         Loshchilov and Hutter (2019), Decoupled weight decay regularization.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.training import adamw
         >>> optimizer = adamw(learning_rate=1e-3, num_steps=100)
@@ -98,7 +98,7 @@ def epsilon_ramp(
         ramp_steps: Steps over which the share grows.
         delay_steps: Steps before, on clean images.
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import epsilon_ramp
         >>> share = epsilon_ramp(10)
         >>> print(share(5), share(20))

@@ -23,7 +23,7 @@ _PARTS = 2**31 - 2  # likewise for the parts of a batch
 class TrainState(NamedTuple):
     """All that changes during training, and all that a checkpoint holds.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import optax
         >>> from wbad_jax.training import init_state
@@ -45,7 +45,7 @@ class TrainState(NamedTuple):
 def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step. Pure; jit it.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> import optax
         >>> from wbad_jax.training import init_state
@@ -101,7 +101,7 @@ def make_train_step(
         The compiled step. `metrics` are scalars still on the device: fetch them only
         when they are logged, so that the host does not wait on every step.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, optax
         >>> from wbad_jax import training
         >>> from wbad_jax.types import Batch
@@ -183,7 +183,7 @@ def make_robust_eval_step(logits_fn_of: ApplyFn, attack: Attack):
         Two float arrays `[batch]`: correct on clean, and correct on clean and attacked
         images; padding counts 0 in both.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> from wbad_jax.attacks import FGSM
         >>> from wbad_jax.training import make_robust_eval_step

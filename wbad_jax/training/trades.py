@@ -53,7 +53,7 @@ def trades(
         Zhang et al. (2019), Theoretically principled trade-off between robustness and
         accuracy, equation 5 and algorithm 1; beta of their CIFAR10 code.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.training import trades
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]
@@ -113,7 +113,7 @@ def mart(
         Wang et al. (2020), Improving adversarial robustness requires revisiting
         misclassified examples, equations 9 to 11; beta of their code.
 
-    Example:
+    Examples:
         >>> from wbad_jax.attacks import PGD
         >>> from wbad_jax.training import mart
         >>> logits_fn_of = lambda p: lambda images: images.mean((1, 2)) @ p["w"]

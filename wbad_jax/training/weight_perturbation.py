@@ -22,7 +22,7 @@ class WeightPerturbation:
             adversarial training and 0.005 for TRADES in the paper's code; 0 for none.
         start_step: First step with a perturbation.
 
-    Example:
+    Examples:
         >>> from wbad_jax.training import WeightPerturbation
         >>> WeightPerturbation(gamma=0.005, start_step=100)
         WeightPerturbation(gamma=0.005, start_step=100)

@@ -43,7 +43,7 @@ def coeffs_to_array(
         ValueError: If there are none, if the bands of a level do not fit together or
             beside the coarser ones, or if `padding` is None and gaps are left.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import coeffs_to_array, wavedec2
         >>> array, boxes = coeffs_to_array(wavedec2(jnp.ones((1, 8, 8, 1)), level=2))
@@ -81,7 +81,7 @@ def array_to_coeffs(
         TypeError: If `array` is not of a floating-point type.
         ValueError: If a band does not lie within `array`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import array_to_coeffs, coeffs_to_array, wavedec2
         >>> coefficients = wavedec2(jnp.ones((1, 8, 8, 1)), level=1)

@@ -24,7 +24,7 @@ class Wavelet:
     Raises:
         ValueError: If the filters are not of one even length.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import Wavelet, dwt
         >>> mine = Wavelet("mine", (0.5, 0.5), (-0.5, 0.5), (1.0, 1.0), (1.0, -1.0))
         >>> dwt([1.0, 3.0], mine).approx
@@ -58,7 +58,7 @@ class Wavelet:
 def wavelist() -> list[str]:
     """Names of all wavelets that the transforms accept.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import wavelist
         >>> "db2" in wavelist(), "bior4.4" in wavelist()
         (True, True)
@@ -85,7 +85,7 @@ def as_wavelet(wavelet: str | Wavelet) -> Wavelet:
         TypeError: If `wavelet` is neither a name nor a `Wavelet`.
         ValueError: If no wavelet has that name; the message lists close matches.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import as_wavelet
         >>> as_wavelet("db2").name
         'db2'

@@ -29,7 +29,7 @@ from wbad_jax.wavelets.two_dimensional import (
 class Details(NamedTuple):
     """The detail subbands of one level; see `Subbands` for their orientation.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import wavedec2
         >>> approx, coarse, fine = wavedec2(jnp.ones((1, 8, 8, 1)), level=2)
@@ -71,7 +71,7 @@ def wavedec2(
     Warns:
         UserWarning: If at the coarsest level no coefficient is free of the border.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import wavedec2
         >>> approx, coarse, fine = wavedec2(jnp.ones((2, 16, 16, 1)), level=2)
@@ -120,7 +120,7 @@ def waverec2(
             as `idwt2`.
         ImportError: If backend "jaxwt" is not installed.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import wavedec2, waverec2
         >>> image = jnp.arange(49.0).reshape(1, 7, 7, 1)
@@ -159,7 +159,7 @@ def dwt_max_level(size: int | Sequence[int], wavelet: str | Wavelet) -> int:
     Raises:
         ValueError: If a size is below 1, or for an unknown wavelet.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import dwt_max_level
         >>> dwt_max_level((96, 128), "haar"), dwt_max_level((96, 128), "db4")
         (6, 3)

@@ -20,7 +20,7 @@ from wbad_jax.wavelets.two_dimensional import Backend, as_floating, check_backen
 class Bands(NamedTuple):
     """The two half-bands of one level; PyWavelets calls them cA and cD.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import dwt
         >>> bands = dwt([1.0, 3.0, 2.0, 2.0])
         >>> [band.shape for band in bands]
@@ -57,7 +57,7 @@ def dwt(
         ValueError: If `x` has no such axis or no sample along it, or for an unknown
             wavelet, mode or backend.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import dwt
         >>> approx, detail = dwt([1.0, 1.0, 3.0, 1.0])
         >>> print(approx.round(3), detail.round(3))
@@ -101,7 +101,7 @@ def idwt(
         ValueError: If both are None, if they differ in shape or are too small for the
             wavelet, if `length` does not fit them, or as `dwt`.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import dwt, idwt
         >>> approx, detail = dwt([1.0, 2.0, 3.0, 4.0])
         >>> [round(float(x), 3) for x in idwt(approx, detail)]
@@ -148,7 +148,7 @@ def wavedec(
     Warns:
         UserWarning: If at the coarsest level no coefficient is free of the border.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import wavedec
         >>> [band.shape for band in wavedec(jnp.arange(16.0), level=2)]
@@ -194,7 +194,7 @@ def waverec(
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: If the levels do not fit together, or as `idwt`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import wavedec, waverec
         >>> x = jnp.arange(11.0)

@@ -28,7 +28,7 @@ def swt_max_level(size: int) -> int:
     Raises:
         ValueError: If `size` is below 1.
 
-    Example:
+    Examples:
         >>> from wbad_jax.wavelets import swt_max_level
         >>> swt_max_level(96)
         5
@@ -76,7 +76,7 @@ def swt2(
         Nason and Silverman (1995), The stationary wavelet transform and some
         statistical applications, section 3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import swt2
         >>> ((approx, details),) = swt2(jnp.ones((1, 4, 4, 1)), level=1)
@@ -117,7 +117,7 @@ def iswt2(
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: If there are none, if they differ in shape, or as `swt2`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import iswt2, swt2
         >>> image = jnp.arange(16.0).reshape(1, 4, 4, 1)
@@ -161,7 +161,7 @@ def swt(
         TypeError: If `x` is not of a floating-point type.
         ValueError: If `x` has no such axis, or as `swt2`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import swt
         >>> coarse, fine = swt(jnp.arange(8.0), level=2)
@@ -202,7 +202,7 @@ def iswt(
         TypeError: If the coefficients are not of a floating-point type.
         ValueError: As `iswt2`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import iswt, swt
         >>> x = jnp.arange(8.0)

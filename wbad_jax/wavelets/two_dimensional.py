@@ -31,7 +31,7 @@ class Subbands(NamedTuple):
         vertical: Low-pass along height, high-pass along width: vertical edges.
         diagonal: High-pass along height and width.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import dwt2
         >>> subbands = dwt2(jnp.ones((1, 6, 8, 1)))
@@ -84,7 +84,7 @@ def dwt2(
     Reference:
         Mallat (1989), A theory for multiresolution signal decomposition, section IV.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import dwt2
         >>> image = jnp.full((1, 4, 6, 1), 0.5)
@@ -134,7 +134,7 @@ def idwt2(
             mode or backend.
         ImportError: If backend "jaxwt" is not installed.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from wbad_jax.wavelets import dwt2, idwt2
         >>> image = jnp.arange(15.0).reshape(1, 3, 5, 1)
