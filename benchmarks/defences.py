@@ -7,14 +7,13 @@ Writes `benchmarks/results/defences.json`: for each run the last arm's best scor
 the step at which it stood, numbers of parameters and training steps.
 """
 
-import argparse
 import json
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.measure import write_report
+from benchmarks.measure import write_sweep_report
 from experiments.run_folder import load_config
 from wbad_jax.training import read_metrics
 
@@ -70,12 +69,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the JSON file."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sweep", type=pathlib.Path, default="runs/defences")
-    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
-    options = parser.parse_args(argv)
-    write_report(report_of(options.sweep), options.output)
-    return 0
+    return write_sweep_report(__doc__ or "", report_of, "runs/defences", RESULTS, argv)
 
 
 if __name__ == "__main__":

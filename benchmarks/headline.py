@@ -14,7 +14,6 @@ certified to keep on the same images. `python -m docs.figures.results_tables` th
 writes the tables.
 """
 
-import argparse
 import contextlib
 import json
 import pathlib
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import write_report
+from benchmarks.measure import write_sweep_report
 from experiments import cohort, sweep_scores
 from experiments.bracket import pairs_of
 from experiments.run_folder import load_config
@@ -185,16 +184,16 @@ def _summary(outcomes: Seeds) -> dict[str, Any]:
     }
 
 
+def whole_report(sweep: pathlib.Path) -> dict[str, Any]:
+    """The results file, with the linear scan."""
+    return {**report_of(sweep), "certified": linear_scan(_first(sweep))}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the JSON file."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sweep", type=pathlib.Path, default="runs/headline")
-    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
-    options = parser.parse_args(argv)
-    report = report_of(options.sweep)
-    report["certified"] = linear_scan(_first(options.sweep))
-    write_report(report, options.output)
-    return 0
+    return write_sweep_report(
+        __doc__ or "", whole_report, "runs/headline", RESULTS, argv
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Timing calls in turn, and what machine the numbers belong to."""
 
+import argparse
 import collections
 import contextlib
 import datetime
@@ -120,6 +121,33 @@ def time_calls(
         for key, call in calls.items():
             samples[key].append(take_sample(call, repeats[key]))
     return {key: sample_medians(taken) for key, taken in samples.items()}
+
+
+def write_sweep_report(
+    description: str,
+    report_of: Callable[[pathlib.Path], dict[str, Any]],
+    sweep: str,
+    output: pathlib.Path,
+    argv: Sequence[str] | None,
+) -> int:
+    """The command that gathers a sweep into one results file.
+
+    Args:
+        description: Docstring of the command; its first line is shown.
+        report_of: From the folder of the sweep to the report.
+        sweep: That folder, unless `--sweep` names another.
+        output: Results file, unless `--output` names another.
+        argv: Arguments; those of the process if None.
+
+    Returns:
+        Exit status 0.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--sweep", type=pathlib.Path, default=sweep)
+    parser.add_argument("--output", type=pathlib.Path, default=output)
+    options = parser.parse_args(argv)
+    write_report(report_of(options.sweep), options.output)
+    return 0
 
 
 def write_report(report: dict[str, Any], path: pathlib.Path) -> None:

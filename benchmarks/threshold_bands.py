@@ -4,7 +4,6 @@ Soft thresholds act on details alone. What they can do against an attacker depen
 how much of a perturbation lies there; what they cost, on how much of a lesion does.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 from experiments.cohort import examples_of
 from experiments.trained_run import TrainedRun
 from wbad_jax import attacks, denoise, wavelets
-from wbad_jax.evaluation import Evaluator, Examples
+from wbad_jax.evaluation import Evaluator
 from wbad_jax.models import Classifier
 from wbad_jax.types import Params
 
@@ -73,12 +72,12 @@ def _gains(wavelet: str, level: int) -> tuple[float, float]:
     return float(np.abs(smooth).sum()), float(np.abs(last).sum())
 
 
-def what_is_left(run: TrainedRun, surrogate: TrainedRun) -> list[dict[str, Any]]:
+def what_is_left(run: TrainedRun, graybox: np.ndarray) -> list[dict[str, Any]]:
     """Where lesions and perturbations lie, and how much the denoiser keeps of them.
 
     Args:
         run: With the arm `wbad`.
-        surrogate: Another seed's, with the arm `undefended`.
+        graybox: Perturbations of the first test images, made on another network.
 
     Returns:
         A row each for lesions, graybox and adaptive perturbations: median shares of
@@ -91,12 +90,11 @@ def what_is_left(run: TrainedRun, surrogate: TrainedRun) -> list[dict[str, Any]]
     sick = test.labels[:_EXAMPLES, None, None, None] == 1
     healthy = np.where(sick, twins[:_EXAMPLES], images)
     tumour = np.where(sick, images, twins[:_EXAMPLES])
-    budgets = run.fold.budgets
     # What is changed, and by what.
     moved = {
         "lesion": (healthy, tumour - healthy),
-        "graybox": (images, _perturbation(surrogate, SURROGATE, test, budgets)),
-        "adaptive": (images, _perturbation(run, ARM, test, budgets)),
+        "graybox": (images, graybox),
+        "adaptive": (images, perturbation(run, ARM)),
     }
     shares = _shares_of(arm.classifier)
     rows = []
@@ -134,14 +132,19 @@ def _shares_of(classifier: Classifier):
     return shares
 
 
-def _perturbation(
-    run: TrainedRun, name: str, examples: Examples, budgets: Mapping[str, float]
-) -> np.ndarray:
-    """What PGD adds to the first images, `[n, height, width, channels]`."""
+def perturbation(run: TrainedRun, name: str) -> np.ndarray:
+    """What PGD on an arm adds to the first test images, `[n, height, width, channels]`.
+
+    Args:
+        run: With the arm.
+        name: Of the arm.
+    """
     arm, params = run.arm(name)
-    first = examples.subset(slice(_EXAMPLES))
+    first = examples_of(run.fold.test).subset(slice(_EXAMPLES))
     evaluator = Evaluator(arm.classifier.logits_fn, batch_size=_BATCH)
-    made = evaluator.attack(_PGD, params, first, jax.random.key(0), budgets["linf"])
+    made = evaluator.attack(
+        _PGD, params, first, jax.random.key(0), run.fold.budgets["linf"]
+    )
     return made.images - first.images
 
 

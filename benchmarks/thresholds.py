@@ -9,7 +9,6 @@ thresholds on clean images; in which subbands lesions and perturbations lie, and
 the denoiser leaves of them. `python -m docs.figures.threshold_tables` writes the page.
 """
 
-import argparse
 import json
 import pathlib
 import sys
@@ -18,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import write_report
+from benchmarks.measure import write_sweep_report
 from benchmarks.threshold_bands import (
     ARM,
     SURROGATE,
     lesion_ratios,
+    perturbation,
     thresholds_of,
     what_is_left,
 )
@@ -111,6 +111,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     scores = {name: scores_of(own) for name, own in folders.items()}
     references = {name: scores[name] for name in REFERENCES if name in scores}
     surrogate = _open(surrogates[-1])
+    graybox = perturbation(surrogate, SURROGATE)  # all runs have its test images
     rows = []
     for name, own in folders.items():
         row = run_row(name, scores[name], references)
@@ -119,7 +120,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         if name in INSPECTED:
             opened = [_open(folder) for folder in own]
             row["thresholds"] = [thresholds_of(run) for run in opened]
-            row["left"] = what_is_left(opened[0], surrogate)
+            row["left"] = what_is_left(opened[0], graybox)
         rows.append(row)
     return {
         "command": "python -m experiments.ablate --config=configs/sweeps/thresholds.py",
@@ -152,12 +153,9 @@ def _open(workdir: pathlib.Path) -> TrainedRun:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the JSON file."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sweep", type=pathlib.Path, default="runs/thresholds")
-    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
-    options = parser.parse_args(argv)
-    write_report(report_of(options.sweep), options.output)
-    return 0
+    return write_sweep_report(
+        __doc__ or "", report_of, "runs/thresholds", RESULTS, argv
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
+from docs.figures.results_verdict import points
 from docs.figures.threshold_figure import draw_ablation
 
 PAGE = DOCS / "thresholds.md"
@@ -92,7 +93,7 @@ def endpoints_table(
         [
             NAMES[row["run"]],
             NAMES[reference],
-            *(_points(row["minus"][reference][name]) for name in _CONDITIONS[:3]),
+            *(points(row["minus"][reference][name]) for name in _CONDITIONS[:3]),
         ]
         for row in rows
         if row["run"] in runs
@@ -157,11 +158,6 @@ def ratios_table(rows: Rows) -> str:
         for row in rows
     ]
     return table(["level", "approximation", "largest of the details"], cells)
-
-
-def _points(each: Mapping[str, Any]) -> str:
-    values = [100 * each[f"difference{end}"] for end in ("", "_low", "_high")]
-    return f"{values[0]:+.1f} [{values[1]:+.1f}, {values[2]:+.1f}]"
 
 
 def _three(values: Sequence[float]) -> str:

@@ -32,6 +32,7 @@ def row(run, **more):
 
 def test_accuracies_and_differences_in_points():
     each = {"difference": 0.01, "difference_low": -0.02, "difference_high": 0.04}
+    each["difference_seeds"] = 2
     minus = {"universal": dict.fromkeys(("clean", "graybox", "adaptive"), each)}
     rows = [row("learned", minus=minus), row("universal")]
     rows = threshold_tables.in_order(rows)
