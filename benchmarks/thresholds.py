@@ -30,7 +30,7 @@ from experiments import sweep_scores
 from experiments.run_folder import load_config
 from experiments.sweep_scores import Scores
 from experiments.trained_run import TrainedRun, open_run
-from wbad_jax import evaluation, training
+from wbad_jax import training
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "thresholds.json"
 SURROGATES = "surrogate"
@@ -48,18 +48,6 @@ CONDITIONS = {
 _LEVELS = 4
 
 Conditions = Mapping[str, Scores]
-
-
-def scores_of(folders: Sequence[pathlib.Path], arm: str = ARM) -> dict[str, Scores]:
-    """Decisions of an arm in all seeds of a run, by condition."""
-    seeds = [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
-    found = sweep_scores.by_condition(seeds)
-    return {
-        name: scores
-        for name, wanted in CONDITIONS.items()
-        for condition, scores in found.items()
-        if condition[:2] == (arm, "test") and condition[2:5] == wanted
-    }
 
 
 def run_row(
@@ -108,7 +96,9 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     surrogates = folders.pop(SURROGATES, [])
     if not surrogates or REFERENCES[0] not in folders:
         raise FileNotFoundError(f"{sweep} has no finished run of {REFERENCES[0]!r}.")
-    scores = {name: scores_of(own) for name, own in folders.items()}
+    scores = {
+        name: sweep_scores.of_arm(own, ARM, CONDITIONS) for name, own in folders.items()
+    }
     references = {name: scores[name] for name in REFERENCES if name in scores}
     surrogate = _open(surrogates[-1])
     graybox = perturbation(surrogate, SURROGATE)  # all runs have its test images
@@ -127,7 +117,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         "commit": _commit(folders[REFERENCES[0]][0]),
         # What the graybox images leave of an undefended network of another seed.
         "control": sweep_scores.accuracy_of(
-            scores_of(surrogates[-1:], SURROGATE)["graybox"]
+            sweep_scores.of_arm(surrogates[-1:], SURROGATE, CONDITIONS)["graybox"]
         ),
         "ratios": _ratios(surrogate),
         "rows": rows,

@@ -7,7 +7,8 @@ stands beside them. The `crossed` intervals hold for other seeds too, see
 same patients and the same seeds on both sides.
 """
 
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,25 @@ def by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
         )
         for key, own in found.items()
         if all(own) and _same_examples([outcome for of in own for outcome in of])
+    }
+
+
+def of_arm(
+    folders: Sequence[pathlib.Path], arm: str, conditions: Mapping[str, tuple]
+) -> dict[str, Scores]:
+    """Scores of one arm on the test set, under conditions that are given names.
+
+    Args:
+        folders: Of the seeds of a run.
+        arm: Which.
+        conditions: Protocol, attack and norm by name; of several radii the last counts.
+    """
+    seeds = [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
+    return {
+        name: scores
+        for condition, scores in by_condition(seeds).items()
+        for name, wanted in conditions.items()
+        if condition[:2] == (arm, "test") and condition[2:5] == wanted
     }
 
 

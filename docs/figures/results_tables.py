@@ -1,9 +1,11 @@
 """Tables of `docs/results.md` and the README's headline, from results files.
 
     python -m benchmarks.headline
+    python -m benchmarks.headline_bracket
     python -m docs.figures.results_tables
 
-Writes them between the marks in the pages, and draws `docs/images/headline.png`.
+Writes them between the marks in the pages, and draws
+`docs/images/headline.png` and `headline_radii.png`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from docs.figures.results_figure import draw_headline
+from docs.figures.results_radii import draw_radii, radii_table
 from docs.figures.results_real import real_table, tuned_table
 from docs.figures.results_targets import targets_table
 from docs.figures.results_tried import tried_table
@@ -38,11 +41,13 @@ _SHORT = (
 
 def page_tables() -> dict[str, str]:
     """The tables of the page by the name of their mark."""
-    report, real = read_results("headline"), read_results("dmr_ir_transfer")["sets"]
+    report, bracket = read_results("headline"), read_results("headline_bracket")
+    real = read_results("dmr_ir_transfer")["sets"]
     return {
         "all": accuracy_table(report["rows"], conditions_of(report["rows"])),
-        "targets": targets_table(report),
-        "scan": scan_sentence(report["certified"]),
+        "targets": targets_table(report, bracket),
+        "scan": scan_sentence(certified_of(bracket)),
+        "radii": radii_section(report, bracket["rows"]),
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
         "full": full_section(report),
@@ -89,6 +94,20 @@ def accuracy_table(rows: Rows, conditions: Sequence[tuple]) -> str:
         line += [_accuracy(own[arm]) if arm in own else "-" for arm in arms]
         cells.append(line)
     return table(["accuracy in % [95 %]", *(_ARMS[arm] for arm in arms)], cells)
+
+
+def certified_of(bracket: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the linear scan is certified for at the headline's radius."""
+    (row,) = (row for row in bracket["rows"] if row["multiple"] == 1)
+    return row["certified"]
+
+
+def radii_section(report: Mapping[str, Any], bracket: Rows) -> str:
+    """Accuracy at other radii, where it was measured."""
+    radii = report.get("radii")
+    if not radii:
+        return "Other radii have not been measured yet.\n"
+    return radii_table(radii["rows"], bracket, _ARMS, "lesion_map")
 
 
 def scan_sentence(row: Mapping[str, Any]) -> str:
@@ -164,9 +183,11 @@ def main() -> None:
     """Writes the tables into both pages, and draws the figure."""
     write(PAGE, page_tables())
     write(README, readme_tables())
-    report = read_results("headline")
-    certified = report["certified"]["accuracy"]
+    report, bracket = read_results("headline"), read_results("headline_bracket")
+    certified = certified_of(bracket)["accuracy"]
     draw_headline(report["rows"], _ARMS, certified, DOCS / "images")
+    if "radii" in report:
+        draw_radii(report["radii"]["rows"], bracket["rows"], _ARMS, DOCS / "images")
 
 
 if __name__ == "__main__":

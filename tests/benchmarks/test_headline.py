@@ -1,55 +1,41 @@
 """The headline's results file, from outcomes made by hand."""
 
+import functools
 import json
 
-import numpy as np
 import pytest
 
 from benchmarks import headline
+from tests.hand_made import outcome
 from wbad_jax import evaluation
 
 pytestmark = pytest.mark.fast
-LABELS = np.array([0, 0, 1, 1], np.int32)
+LABELS = (0, 0, 1, 1)
 
 
-def outcome(arm, seed, correct, protocol="clean", attack="none", norm=None, name=None):
-    right = np.where(LABELS == 1, 1.0, -1.0) * np.where(correct, 1, -1)
-    condition = evaluation.Condition(
-        arm=arm, set="test", protocol=protocol, attack=attack, seed=seed, norm=norm,
-        epsilon=None if norm is None else 0.01, surrogate=name,
-    )  # fmt: skip
-    return evaluation.Outcome(
-        condition=condition,
-        example_ids=np.arange(4).astype(str),
-        patient_ids=np.arange(4),
-        labels=LABELS,
-        logits=np.stack([-right, right], axis=-1),
-        distance=np.zeros(4),
-        seconds=0.0,
-    )
+def write_run(folder, outcomes):
+    folder.mkdir(parents=True)
+    evaluation.write_parquet(outcomes, folder / "predictions.parquet")
+    record = {"config": {"name": "headline-arms"}, "commit": "abc"}
+    (folder / "config.json").write_text(json.dumps(record))
 
 
 @pytest.fixture
 def sweep(tmp_path):
     """Two seeds; under attack WBAD keeps one image more than adversarial training."""
     for seed in (0, 1):
-        outcomes = []
+        of_seed = functools.partial(outcome, seed=seed, labels=LABELS)
+        outcomes = [of_seed([1, 1, 1, 1], arm="undefended")]
         for arm, left in (("adversarial", [1, 0, 0, seed]), ("wbad", [1, 1, 0, seed])):
             outcomes += [
-                outcome(arm, seed, [1, 1, 1, 1]),
-                outcome(arm, seed, [1, 1, 1, seed], "adaptive", "fgsm", "linf"),
-                outcome(arm, seed, left, "adaptive", "pgd", "linf"),
+                of_seed([1, 1, 1, 1], arm=arm),
+                of_seed([1, 1, 1, seed], arm=arm, attack="fgsm"),
+                of_seed(left, arm=arm, attack="pgd"),
             ]
+        graybox = functools.partial(of_seed, protocol="graybox", attack="pgd")
         for arm, left in (("undefended", [1, 0, 1, 0]), ("wbad", [1, 1, 1, 0])):
-            for name in ("a", "b"):
-                made = outcome(arm, seed, left, "graybox", "pgd", "linf", name)
-                outcomes.append(made)
-        outcomes.append(outcome("undefended", seed, [1, 1, 1, 1]))
-        folder = tmp_path / "arms" / f"seed{seed}"
-        folder.mkdir(parents=True)
-        evaluation.write_parquet(outcomes, folder / "predictions.parquet")
-        record = {"config": {"name": "headline-arms"}, "commit": "abc"}
-        (folder / "config.json").write_text(json.dumps(record))
+            outcomes += [graybox(left, arm=arm, surrogate=name) for name in "ab"]
+        write_run(tmp_path / "arms" / f"seed{seed}", outcomes)
     return tmp_path
 
 
@@ -75,6 +61,26 @@ def test_rows_are_means_over_seeds(sweep):
     assert worst["accuracy"] == pytest.approx((2 + 3) / 8)
     assert worst["specificity"] == 1
     assert worst["sensitivity"] == pytest.approx(1 / 4)
+
+
+def test_copies_evaluated_again_stand_beside_the_others(sweep):
+    """At each radius the rows are those of that radius."""
+    assert not {"full", "radii"} & headline.report_of(sweep).keys()
+    at = [(0.005, [1, 1, 1, 0]), (0.01, [1, 0, 1, 0]), (0.02, [0, 0, 1, 0])]
+    outcomes = [
+        outcome(left, attack="apgd", epsilon=epsilon, labels=LABELS)
+        for epsilon, left in at
+    ]
+    outcomes.append(outcome([1, 1, 1, 1], labels=LABELS))
+    write_run(sweep / "arms_radii" / "seed0", outcomes)
+    radii = headline.report_of(sweep)["radii"]
+    assert radii["seeds"] == [0]
+    found = {
+        row["epsilon"]: row["accuracy"]
+        for row in radii["rows"]
+        if row["attack"] == "worst_case"
+    }
+    assert found == {epsilon: sum(left) / 4 for epsilon, left in at}
 
 
 def test_nothing_finished_is_an_error(tmp_path):

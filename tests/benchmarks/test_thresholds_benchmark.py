@@ -6,26 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import threshold_bands, thresholds
+from experiments import sweep_scores
+from tests.hand_made import outcome
 from wbad_jax import evaluation, wavelets
-
-LABELS = np.array([0, 0, 1, 1], np.int32)
-
-
-def outcome(seed, correct, protocol="clean", attack="none", norm=None):
-    right = np.where(LABELS == 1, 1.0, -1.0) * np.where(correct, 1, -1)
-    condition = evaluation.Condition(
-        arm="wbad", set="test", protocol=protocol, attack=attack, seed=seed, norm=norm,
-        epsilon=None if norm is None else 0.01,
-    )  # fmt: skip
-    return evaluation.Outcome(
-        condition=condition,
-        example_ids=np.arange(4).astype(str),
-        patient_ids=np.arange(4),
-        labels=LABELS,
-        logits=np.stack([-right, right], axis=-1),
-        distance=np.zeros(4),
-        seconds=0.0,
-    )
 
 
 def run_folders(folder, left):
@@ -33,9 +16,9 @@ def run_folders(folder, left):
     folders = []
     for seed in (0, 1):
         outcomes = [
-            outcome(seed, [1, 1, 1, 0]),
-            outcome(seed, left, "adaptive", "pgd", "linf"),
-            outcome(seed, [1, 1, 1, 0], "adaptive", "subband", "linf"),
+            outcome([1, 1, 1, 0], seed=seed),
+            outcome(left, seed=seed, attack="pgd"),
+            outcome([1, 1, 1, 0], seed=seed, attack="subband"),
         ]
         folders.append(folder / f"seed{seed}")
         folders[-1].mkdir(parents=True)
@@ -43,10 +26,14 @@ def run_folders(folder, left):
     return folders
 
 
+def scores_of(folders):
+    return sweep_scores.of_arm(folders, "wbad", thresholds.CONDITIONS)
+
+
 @pytest.mark.fast
 def test_differences_to_each_reference_by_hand(tmp_path):
-    learned = thresholds.scores_of(run_folders(tmp_path / "learned", [1, 1, 0, 0]))
-    universal = thresholds.scores_of(run_folders(tmp_path / "universal", [1, 0, 0, 0]))
+    learned = scores_of(run_folders(tmp_path / "learned", [1, 1, 0, 0]))
+    universal = scores_of(run_folders(tmp_path / "universal", [1, 0, 0, 0]))
     row = thresholds.run_row("learned", learned, {"universal": universal})
     assert row["accuracy"]["clean"]["accuracy"] == 0.75
     assert row["accuracy"]["adaptive"]["accuracy"] == 0.5  # worst case of both

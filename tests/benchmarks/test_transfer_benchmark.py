@@ -2,10 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from benchmarks import dmr_ir_transfer
+from tests.hand_made import outcome
 from wbad_jax import evaluation
 
 pytestmark = pytest.mark.fast
@@ -24,26 +24,9 @@ def row(arm, protocol, attack, accuracy, of="test"):
 
 def outcomes():
     """Two women; tuned, one of them is right under attack."""
-    right = {
-        ("wbad", "clean"): [1, 1], ("wbad_tuned", "clean"): [1, 1],
-        ("wbad", "adaptive"): [0, 0], ("wbad_tuned", "adaptive"): [0, 1],
-    }  # fmt: skip
-    for (arm, protocol), correct in right.items():
-        attacked = protocol == "adaptive"
-        logits = np.where(correct, 1.0, -1.0)
-        yield evaluation.Outcome(
-            condition=evaluation.Condition(
-                arm=arm, set="test", protocol=protocol, seed=0,
-                attack="pgd" if attacked else "none",
-                norm="linf" if attacked else None, epsilon=0.01 if attacked else None,
-            ),
-            example_ids=np.array(["a", "b"]),
-            patient_ids=np.arange(2),
-            labels=np.ones(2, np.int32),
-            logits=np.stack([-logits, logits], axis=-1),
-            distance=np.zeros(2),
-            seconds=0.0,
-        )  # fmt: skip
+    for arm, left in (("wbad", [0, 0]), ("wbad_tuned", [0, 1])):
+        yield outcome([1, 1], arm=arm)
+        yield outcome(left, arm=arm, attack="pgd")
 
 
 def test_clean_and_worst_case_of_each_arm(tmp_path):

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
 from configs import default
 from experiments import ablate
 from experiments.config_errors import ConfigError
 from experiments.run_folder import locked, to_plain
+from tests.hand_made import outcome
 from wbad_jax import evaluation
 from wbad_jax.training import StopRequestedError, read_metrics
 
@@ -25,22 +25,6 @@ TIMEOUT = 180
 def levels(runs=RUNS, seeds=(0, 1)):
     base = default.get_config("smoke")
     return default.make_sweep("levels", base, runs, seeds=seeds)
-
-
-def outcome(correct, seed):
-    n = len(correct)
-    return evaluation.Outcome(
-        condition=evaluation.Condition(
-            arm="wbad", set="test", protocol="clean", attack="none", norm=None,
-            epsilon=None, seed=seed,
-        ),
-        example_ids=np.arange(n).astype(str),
-        patient_ids=np.arange(n),
-        labels=np.zeros(n, np.int32),
-        logits=np.stack([np.where(correct, 1.0, -1.0), np.zeros(n)], axis=-1),
-        distance=np.zeros(n),
-        seconds=0.0,
-    )  # fmt: skip
 
 
 class FakeRuns:
@@ -60,7 +44,7 @@ class FakeRuns:
         folder = workdir / variant.path
         right = [variant.config.denoiser.level == 1, True, True]
         path = folder / "predictions.parquet"
-        evaluation.write_parquet([outcome(right, variant.seed)], path)
+        evaluation.write_parquet([outcome(right, seed=variant.seed)], path)
         record = {"config": to_plain(variant.config)}
         (folder / "config.json").write_text(json.dumps(record))
         (folder / "results.json").write_text("{}")

@@ -7,30 +7,10 @@ import numpy as np
 import pytest
 
 from experiments import ablation_plot, ablation_table
+from tests.hand_made import outcome
 from wbad_jax import evaluation
 
 pytestmark = pytest.mark.fast
-
-
-def outcome(
-    correct, *, arm="wbad", attack="none", seed=0, patients=None, epsilon=0.01
-):  # fmt: skip
-    correct = np.asarray(correct)
-    n = len(correct)
-    clean = attack == "none"
-    return evaluation.Outcome(
-        condition=evaluation.Condition(
-            arm=arm, set="test", protocol="clean" if clean else "adaptive",
-            attack=attack, seed=seed, norm=None if clean else "linf",
-            epsilon=None if clean else epsilon,
-        ),
-        example_ids=np.arange(n).astype(str),
-        patient_ids=np.arange(n) if patients is None else np.asarray(patients),
-        labels=np.zeros(n, np.int32),
-        logits=np.stack([np.where(correct, 1.0, -1.0), np.zeros(n)], axis=-1),
-        distance=np.zeros(n),
-        seconds=0.0,
-    )  # fmt: skip
 
 
 def attacked(seeds, patients=None, **more):

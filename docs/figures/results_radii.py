@@ -1,0 +1,120 @@
+"""Accuracy of the headline's arms at all radii, between ceiling and certified bound."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docs.figures.page_tables import table, with_interval
+from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, save
+
+Rows = Sequence[Mapping[str, Any]]
+WORST = ("adaptive", "worst_case", "linf")
+# A ceiling below this leaves no room for skill.
+LEAST_CEILING = 0.6
+_COLOURS = {"adversarial": ORANGE, "wbad": BLUE, "lesion_map": GREEN}
+_SAME = 1e-6  # relative, of radii
+
+
+def accuracy_at(rows: Rows, arm: str, epsilon: float) -> Mapping[str, Any] | None:
+    """The row of an arm's adaptive worst case at a radius; None if not measured."""
+    for row in rows:
+        where = (row["protocol"], row["attack"], row["norm"])
+        if (row["arm"], where) != (arm, WORST):
+            continue
+        if math.isclose(row["epsilon"], epsilon, rel_tol=_SAME):
+            return row
+    return None
+
+
+def skill(accuracy: float, ceiling: float) -> float:
+    """Share of what is possible above a coin: (accuracy - 1/2) / (ceiling - 1/2)."""
+    return (accuracy - 0.5) / (ceiling - 0.5)
+
+
+def skills(rows: Rows, bracket: Rows, arm: str) -> dict[float, float]:
+    """Skill of an arm by multiple of the headline's radius, smallest first.
+
+    Args:
+        rows: Of arms at several radii.
+        bracket: Of `benchmarks.headline_bracket`.
+        arm: Which.
+    """
+    found = {}
+    for each in sorted(bracket, key=lambda each: each["epsilon"]):
+        row = accuracy_at(rows, arm, each["epsilon"])
+        ceiling = each["informed"]["ceiling"]
+        if row is not None and ceiling >= LEAST_CEILING:
+            found[each["multiple"]] = skill(row["accuracy"], ceiling)
+    return found
+
+
+def radii_table(rows: Rows, bracket: Rows, arms: Mapping[str, str], best: str) -> str:
+    """One line a radius.
+
+    Args:
+        rows: Of arms at several radii.
+        bracket: Of `benchmarks.headline_bracket`.
+        arms: Their names, in order.
+        best: The arm whose skill is shown.
+    """
+    shown = [arm for arm in arms if any(row["arm"] == arm for row in rows)]
+    known = skills(rows, bracket, best)
+    cells = []
+    for each in bracket:
+        own = [accuracy_at(rows, arm, each["epsilon"]) for arm in shown]
+        skilled = known.get(each["multiple"])
+        cells.append(
+            [
+                f"{255 * each['epsilon']:.2g}/255, {each['epsilon_celsius']:.3f} °C",
+                f"{100 * each['informed']['ceiling']:.1f}",
+                with_interval(each["certified"]),
+                *("-" if row is None else with_interval(row) for row in own),
+                "-" if skilled is None else f"{skilled:.2f}",
+            ]
+        )
+    head = ["Linf radius", "ceiling C", "certified A", *(arms[arm] for arm in shown)]
+    return table([*head, f"skill of {arms[best].split(':')[0]}"], cells)
+
+
+def draw_radii(
+    rows: Rows, bracket: Rows, names: Mapping[str, str], output: pathlib.Path
+) -> None:
+    """Draws accuracy against radius, with 95 % intervals, over the bracket.
+
+    Args:
+        rows: Of arms at several radii.
+        bracket: Of `benchmarks.headline_bracket`.
+        names: Of the arms.
+        output: Folder of `headline_radii.png`.
+    """
+    figure, axes = new_figure(1, 1, 6.4, 4.0)
+    axes = axes[0, 0]
+    celsius = [each["epsilon_celsius"] for each in bracket]
+    ceilings = [100 * each["informed"]["ceiling"] for each in bracket]
+    certified = [100 * each["certified"]["accuracy"] for each in bracket]
+    axes.fill_between(celsius, certified, ceilings, color="0.92", label="A to C")
+    for arm, colour in _COLOURS.items():
+        points = [
+            (each["epsilon_celsius"], row)
+            for each in bracket
+            if (row := accuracy_at(rows, arm, each["epsilon"])) is not None
+        ]
+        if not points:
+            continue
+        heights = [100 * row["accuracy"] for _, row in points]
+        errors = [
+            [100 * (row["accuracy"] - row["ci_low"]) for _, row in points],
+            [100 * (row["ci_high"] - row["accuracy"]) for _, row in points],
+        ]
+        axes.errorbar([x for x, _ in points], heights, errors, fmt="-o", ms=4,
+                      color=colour, capsize=2, label=names[arm])  # fmt: skip
+    axes.axhline(50, color="0.6", lw=0.8, zorder=0)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(celsius, [f"{value:.3g}" for value in celsius])
+    axes.set_xlabel("Linf radius, °C")
+    axes.set_ylabel("accuracy in the adaptive worst case, %")
+    axes.set_ylim(0, 102)
+    axes.grid(lw=0.4)
+    axes.legend(fontsize=8, loc="lower left")
+    save(figure, output / "headline_radii.png")

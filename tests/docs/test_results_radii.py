@@ -1,0 +1,104 @@
+"""Accuracy at all radii beside its bracket, and what was wanted of it."""
+
+import pytest
+
+from docs.figures import results_cohort, results_radii, results_targets
+
+pytestmark = pytest.mark.fast
+ARMS = {"adversarial": "adversarial", "lesion_map": "best: lesion map"}
+
+
+def row(arm, epsilon, accuracy, attack="worst_case", protocol="adaptive"):
+    return {
+        "arm": arm, "protocol": protocol, "attack": attack, "norm": "linf",
+        "epsilon": epsilon, "accuracy": accuracy, "ci_low": accuracy - 0.05,
+        "ci_high": accuracy + 0.05,
+    }  # fmt: skip
+
+
+def bound(multiple, ceiling, certified, resolvable=10):
+    return {
+        "multiple": multiple, "epsilon": 0.01 * multiple,
+        "epsilon_celsius": 0.16 * multiple,
+        "informed": {"ceiling": ceiling, "resolvable": resolvable, "patients": 10},
+        "certified": {"accuracy": certified, "ci_low": certified, "ci_high": certified},
+    }  # fmt: skip
+
+
+BRACKET = [bound(0.5, 1.0, 0.8), bound(1.0, 0.9, 0.7), bound(4.0, 0.55, 0.5)]
+ROWS = [
+    row("lesion_map", 0.005, 0.96),
+    row("lesion_map", 0.005, 0.98, attack="apgd"),
+    row("lesion_map", 0.01 * (1 + 1e-9), 0.8),
+    row("lesion_map", 0.04, 0.52),
+    row("adversarial", 0.01, 0.75),
+]
+
+
+def test_skill_is_the_share_of_what_is_possible_above_a_coin():
+    """A ceiling of 0.55 leaves no room, so that radius does not count."""
+    found = results_radii.skills(ROWS, BRACKET, "lesion_map")
+    assert found == pytest.approx({0.5: 0.92, 1.0: 0.75})
+
+
+def test_one_line_a_radius():
+    lines = results_radii.radii_table(ROWS, BRACKET, ARMS, "lesion_map").splitlines()
+    assert lines[0].endswith("| adversarial | best: lesion map | skill of best |")
+    assert lines[2].startswith("| 1.3/255, 0.080 °C | 100.0 | 80.0 [80.0, 80.0] | - |")
+    assert lines[2].endswith("| 96.0 [91.0, 101.0] | 0.92 |")
+    assert lines[4].endswith("| 52.0 [47.0, 57.0] | - |")
+
+
+def targets(resolvable=10, **more):
+    arms = ("undefended", "wbad", "adversarial", "lesion_map")
+    conditions = (
+        ("clean", "none", None), ("adaptive", "pgd", "linf"), ("adaptive", "cw", "l2"),
+        ("graybox", "fgsm", "linf"), ("graybox", "pgd", "linf"),
+        ("graybox", "cw", "l2"), ("adaptive", "worst_case", "linf"),
+    )  # fmt: skip
+    rows = [
+        dict(zip(("protocol", "attack", "norm"), condition, strict=True))
+        | {"arm": arm, "accuracy": 0.85 if arm == "lesion_map" else 0.75}
+        for arm in arms
+        for condition in conditions
+    ]
+    bracket = {"rows": [BRACKET[0], bound(1.0, 0.9, 0.7, resolvable), BRACKET[2]]}
+    return results_targets.targets_table({"rows": rows, **more}, bracket)
+
+
+def test_targets_over_radii_stand_there_once_they_are_measured():
+    assert "skill" not in targets()
+    text = targets(radii={"rows": ROWS})
+    assert "| skill of best, smallest radius, % | at least 90.0 | 92.0 | yes |" in text
+    assert "| skill of best, mean of 2 radii, % | at least 80.0 | 83.5 | yes |" in text
+    assert "least of all radii, points | at least 0.0 | 2.0 | yes |" in text
+    assert "| best minus adversarial, points | at least 5.0 | 10.0 | yes |" in text
+
+
+def test_accuracy_on_resolvable_patients_is_told_where_those_are_all():
+    assert (
+        "resolvable patients (here all), % | at least 90.0 | 85.0 | no |" in targets()
+    )
+    assert "resolvable" not in targets(resolvable=9)
+
+
+def test_the_curve_is_drawn(tmp_path):
+    results_radii.draw_radii(ROWS, BRACKET, ARMS, tmp_path)
+    assert (tmp_path / "headline_radii.png").stat().st_size > 5000
+
+
+def test_runs_of_ever_more_patients():
+    def run(patients, accuracy, low):
+        scores = {
+            "accuracy": accuracy, "ci_low": accuracy, "ci_high": accuracy,
+            "difference": accuracy - 0.7, "difference_low": low, "difference_high": 0.2,
+            "difference_seeds": 1,
+        }  # fmt: skip
+        return {"patients": patients, "parameters": 32386, "steps": 1600,
+                "clean": scores, "adaptive": scores}  # fmt: skip
+
+    lines = results_cohort.cohort_table([run(500, 0.7, 0.0), run(4000, 0.8, 0.05)])
+    first, last = lines.splitlines()[2:]
+    assert first.startswith("| 500 | 32,386 | 1,600 |")
+    assert first.endswith("| - |")
+    assert last.endswith("| 80.0 [80.0, 80.0] | +10.0 [+5.0, +20.0] |")
