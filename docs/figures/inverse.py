@@ -25,7 +25,8 @@ from docs.figures.command_line import output_parser
 from docs.figures.inverse_detector import measure_detector
 from docs.figures.twin import versions
 from wbad_jax.bioheat import cohort
-from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
+from wbad_jax.bioheat.calibration import Calibration
+from wbad_jax.bioheat.inverse import Inverse, InverseSettings
 
 FIRST_SEED = 9_600_000
 # Patients whose healthy twin is calibrated too.

@@ -9,6 +9,7 @@ from wbad_jax.bioheat.acquisition import Acquisition, draw_acquisition
 from wbad_jax.bioheat.anatomy import HealthySettings, draw_twin
 from wbad_jax.bioheat.body_shape import Body, Breast, Grid, Torso
 from wbad_jax.bioheat.buried_source import sphere_contrast
+from wbad_jax.bioheat.calibration import Calibration
 from wbad_jax.bioheat.camera import Camera
 from wbad_jax.bioheat.cohort import (
     PARAMETER_NAMES,
@@ -20,7 +21,7 @@ from wbad_jax.bioheat.cohort import (
 )
 from wbad_jax.bioheat.conduction import Surroundings, heat_balance, skin_temperature
 from wbad_jax.bioheat.cut_cells import cut_cells
-from wbad_jax.bioheat.inverse import Calibration, Inverse, InverseSettings
+from wbad_jax.bioheat.inverse import Inverse, InverseSettings
 from wbad_jax.bioheat.medium import Region, tissue_medium
 from wbad_jax.bioheat.outline import NoTemplateFitsError, Outline, fit_outline
 from wbad_jax.bioheat.patient import Skin, Tissues, Tumour, Twin

@@ -7,13 +7,13 @@ the laws that patients are drawn from as priors. Research software, not a diagno
 
 import dataclasses
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from wbad_jax.bioheat import unknowns
+from wbad_jax.bioheat.calibration import Calibration, calibration_of
 from wbad_jax.bioheat.cohort import CohortSettings
 from wbad_jax.bioheat.gauss_newton import Estimate, maximise_posterior
 from wbad_jax.bioheat.observed import (
@@ -28,7 +28,7 @@ from wbad_jax.bioheat.observed import (
 from wbad_jax.bioheat.patient import Twin
 from wbad_jax.bioheat.solver import NotConvergedError
 from wbad_jax.bioheat.tumour_search import best_tumours, search_grid
-from wbad_jax.bioheat.unknowns import HEALTHY_NAMES, TUMOUR_NAMES, Gaussian
+from wbad_jax.bioheat.unknowns import HEALTHY_NAMES, Gaussian
 from wbad_jax.bioheat.whitening import (
     Whitening,
     free_coarse_bands,
@@ -68,51 +68,6 @@ class InverseSettings:
         for name in ("num_starts", "max_iterations", "tolerance", "free_period_mm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} needs > 0, got {getattr(self, name)}.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Calibration:
-    """The twin of one patient.
-
-    Attributes:
-        values: Estimates by name: `HEALTHY_NAMES`, `TUMOUR_NAMES`, and the derived
-            `depth` (mm), `diameter` (mm) and `log_power` (of watts of metabolic heat).
-        standard_deviations: By the same names, Laplace's.
-        names: Order of `covariance`.
-        covariance: Of all of these, `[names, names]`.
-        healthy: The estimate without tumour.
-        ill: The estimate with one.
-        log_evidence_ratio: Of a tumour against none, by Laplace's method, either breast
-            as likely; natural logarithm.
-        residual: Observed less predicted with tumour, degrees Celsius, 0 outside.
-        healthy_residual: Likewise without tumour.
-        pixels: Pixels explained; chi-squares of the right model have about this mean.
-        converged: Whether both estimates did.
-
-    Examples:
-        >>> from wbad_jax.bioheat import Inverse
-        >>> inverse = Inverse(mask, template, 22.0, settings)  # doctest: +SKIP
-        >>> calibration = inverse.calibrate(celsius)  # doctest: +SKIP
-        >>> sorted(calibration.values)  # doctest: +SKIP
-    """
-
-    values: dict[str, float]
-    standard_deviations: dict[str, float]
-    names: tuple[str, ...]
-    covariance: np.ndarray
-    healthy: Estimate
-    ill: Estimate
-    log_evidence_ratio: float
-    residual: np.ndarray
-    healthy_residual: np.ndarray
-    pixels: int
-    converged: bool
-
-    def correlation(self, first: str, second: str) -> float:
-        """Of the errors of two estimates."""
-        i, j = self.names.index(first), self.names.index(second)
-        spread = math.sqrt(self.covariance[i, i] * self.covariance[j, j])
-        return float(self.covariance[i, j] / spread)
 
 
 class Inverse:
@@ -206,7 +161,13 @@ class Inverse:
                 best = found
         if best is None:
             raise NotConvergedError("calibrate: no start of a tumour had an answer.")
-        return self._calibration(celsius, healthy, best)
+        return calibration_of(
+            healthy,
+            best,
+            residual=self._rest(celsius, self.predict(best.values)),
+            healthy_residual=self._rest(celsius, self.predict(healthy.values)),
+            pixels=self.whitening.count,
+        )
 
     def predict(self, values: np.ndarray) -> np.ndarray:
         """The picture of given unknowns, with tumour if there are that many."""
@@ -274,27 +235,6 @@ class Inverse:
             start = np.concatenate([healthy.values, tumour])
             yield start, _joint(self.prior, law)
 
-    def _calibration(self, celsius, healthy: Estimate, ill: Estimate) -> Calibration:
-        names = (*HEALTHY_NAMES, *TUMOUR_NAMES, "depth", "diameter", "log_power")
-        derived, slopes = _derived(ill.values)
-        rows = np.concatenate([np.eye(ill.values.size), slopes])
-        covariance = rows @ ill.covariance @ rows.T
-        values = np.concatenate([ill.values, derived])
-        spread = np.sqrt(np.diag(covariance))
-        return Calibration(
-            values=dict(zip(names, values.tolist(), strict=True)),
-            standard_deviations=dict(zip(names, spread.tolist(), strict=True)),
-            names=names,
-            covariance=covariance,
-            healthy=healthy,
-            ill=ill,
-            log_evidence_ratio=ill.log_evidence - healthy.log_evidence - math.log(2),
-            residual=self._rest(celsius, self.predict(ill.values)),
-            healthy_residual=self._rest(celsius, self.predict(healthy.values)),
-            pixels=self.whitening.count,
-            converged=healthy.converged and ill.converged,
-        )
-
 
 @functools.partial(jax.jit, static_argnames=("predict", "grid"))
 def _residual(values, celsius, scene, matrix, *, predict, grid):
@@ -341,15 +281,3 @@ def _joint(first: Gaussian, second: Gaussian) -> Gaussian:
     covariance[:size, :size] = first.covariance
     covariance[size:, size:] = second.covariance
     return Gaussian(np.concatenate([first.mean, second.mean]), covariance)
-
-
-def _derived(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depth, diameter and logarithm of the power of a tumour, and their derivatives."""
-    cover, diameter = np.exp(values[_FIRST + 2 : _FIRST + 4])
-    # Power in W: heat in W/m3 times the volume.
-    power = values[_FIRST + 4] + math.log(math.pi / 6 * (diameter * 1e-3) ** 3)
-    slopes = np.zeros((3, values.size))
-    slopes[0, _FIRST + 2 : _FIRST + 4] = cover, diameter / 2
-    slopes[1, _FIRST + 3] = diameter
-    slopes[2, _FIRST + 3 : _FIRST + 5] = 3.0, 1.0
-    return np.array([cover + diameter / 2, diameter, power]), slopes
