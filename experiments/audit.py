@@ -52,7 +52,8 @@ def audit(config: Config, output: pathlib.Path) -> list[Finding]:
     findings, meta = ask(config, dataset, folds, quick=False)
     output.mkdir(parents=True, exist_ok=True)
     write_json(_record(findings, meta), output / "audit.json")
-    write_text(make_page(findings, meta, dataset), output / "audit.html")
+    page = make_page(findings, meta, data.names_apart(dataset))
+    write_text(page, output / "audit.html")
     for finding in findings:
         print(f"{finding.status.upper():<8} {finding.title}: {finding.sentence}")
     print(
@@ -98,6 +99,7 @@ def ask(
         The findings, and the `meta` of `audit.json`.
     """
     start = time.monotonic()
+    dataset = data.names_apart(dataset)
     splits = [
         {part: _rows(dataset, getattr(fold, part)) for part in _PARTS} for fold in folds
     ]
@@ -118,8 +120,9 @@ def ask(
 
 
 def _rows(dataset: Dataset, part: Dataset) -> np.ndarray:
-    """Where the examples of a part are in the whole."""
-    return np.flatnonzero(np.isin(dataset.example_ids, part.example_ids))
+    """Where the examples of a part are in the whole, whose names are apart."""
+    names = data.names_apart(part).example_ids
+    return np.flatnonzero(np.isin(dataset.example_ids, names))
 
 
 def _summary(findings: list[Finding]) -> str:

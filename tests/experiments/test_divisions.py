@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import cohort, divisions
+from experiments import audit, cohort, divisions
 from experiments.config_errors import ConfigError
 from experiments.run_folder import load_config, record_config
 from tests.experiments.test_cohort_training import lesions, make_dataset
@@ -158,6 +158,32 @@ def test_another_cohort_is_the_test_set(config_of, monkeypatch):
     unlocked.attack.l2_ratio = None
     budgets = cohort.make_budgets(unlocked, dataset)
     assert budgets == cohort.make_budgets(unlocked, first)
+
+
+def test_examples_of_two_cohorts_may_have_one_name(config_of, monkeypatch):
+    """Each cohort counts its patients from 0; the audit must not mix them up."""
+    first, other = lesions(20, 1), other_dataset()
+    assert set(other.example_ids) <= set(first.example_ids)
+    monkeypatch.setattr(
+        cohort.data, "load", lambda name, *_, **__: other if name == "other" else first
+    )
+    config = config_of(**{"data.test_builder": "other", "data.builder": "first"})
+
+    def asked(dataset):
+        folds = cohort.make_folds(config, dataset)
+        findings, _ = audit.ask(config, dataset, folds, quick=True)
+        return {finding.id: finding for finding in findings}
+
+    dataset = cohort.load(config)
+    found = asked(dataset)
+    assert found["patients_apart"].status == "pass"
+    assert found["label_consistency"].status == "pass"
+    assert found["class_balance"].evidence["patients"][0]["test"] == [5, 5]
+    # A name that is twice in one cohort is seen.
+    dataset.example_ids[-1] = dataset.example_ids[-2]
+    again = asked(dataset)["label_consistency"]
+    assert again.status == "fail"
+    assert again.evidence["repeated_names"] == [f"other/{dataset.example_ids[-1]}"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,12 @@ from wbad_jax.data.errors import DataError
 from wbad_jax.data.findings import Finding, worst_status
 from wbad_jax.data.image_folder import ImageFolder, ImageFolderConfig
 from wbad_jax.data.leaking_split import split_by_image
-from wbad_jax.data.other_cohort import is_other, join_cohorts, split_to_other
+from wbad_jax.data.other_cohort import (
+    is_other,
+    join_cohorts,
+    names_apart,
+    split_to_other,
+)
 from wbad_jax.data.pipeline import BUILDERS, find_builder, load, prepare
 from wbad_jax.data.pixels import PIXEL_UNITS, PixelSettings
 from wbad_jax.data.reading import read_examples, read_index
@@ -49,6 +54,7 @@ __all__ = [
     "join_cohorts",
     "load",
     "load_by_name",
+    "names_apart",
     "parse_name",
     "patient_folds",
     "prepare",
