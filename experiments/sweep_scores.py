@@ -97,9 +97,11 @@ def accuracy_of(own: Scores) -> Row:
     low, high = evaluation.bootstrap_interval(own.correct.mean(axis=0), own.patients)
     patients = len(np.unique(own.patients))
     accuracies = own.correct.mean(axis=1)
+    crossed = _crossed("", own.correct, own.patients)
     if own.correct.min() == own.correct.max():  # drawn anew, they are the same
         successes = patients if own.correct.all() else 0
         low, high = evaluation.wilson_interval(successes, patients)
+        crossed |= {"crossed_low": low, "crossed_high": high} if crossed else {}
     return {
         "seeds": len(accuracies),
         "n": own.correct.shape[1],
@@ -108,7 +110,7 @@ def accuracy_of(own: Scores) -> Row:
         "ci_low": low,
         "ci_high": high,
         "seed_std": float(accuracies.std(ddof=1)) if len(accuracies) > 1 else None,
-        **_crossed("", own.correct, own.patients),
+        **crossed,
     }
 
 

@@ -12,7 +12,7 @@ suite of attacks, in Linf; the full one is run on a copy of one seed afterwards,
 
 Threat model: Linf, epsilon = 0.125 °C, graybox and white box.
 
-Result: seed 0, in `docs/results.md` and `benchmarks/results/headline.json`.
+Result: `docs/results.md`, from `benchmarks/results/headline.json`.
 """
 
 from configs import default, wbad

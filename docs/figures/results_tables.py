@@ -93,7 +93,17 @@ def accuracy_table(rows: Rows, conditions: Sequence[tuple]) -> str:
         line = [_called(condition)]
         line += [_accuracy(own[arm]) if arm in own else "-" for arm in arms]
         cells.append(line)
-    return table(["accuracy in % [95 %]", *(_ARMS[arm] for arm in arms)], cells)
+    return table(["accuracy in % [95 %]", *_heads(rows, arms)], cells)
+
+
+def _heads(rows: Rows, arms: Sequence[str]) -> list[str]:
+    """Names of the arms, with the number of seeds where one has fewer."""
+    seeds = {row["arm"]: row["seeds"] for row in rows}
+    most = max(seeds.values())
+    return [
+        _ARMS[arm] + (f" ({seeds[arm]} of {most} seeds)" if seeds[arm] < most else "")
+        for arm in arms
+    ]
 
 
 def certified_of(bracket: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -35,12 +35,22 @@ def verdict(report: Mapping[str, Any]) -> str:
                 f"{both('lesion_map')}.",
                 f"- That minus adversarial training, adaptive: {told(each)}.",
             ]
-    seeds, patients = len(report["seeds"]), report["rows"][0]["patients"]
+    patients = report["rows"][0]["patients"]
     lines.append(
         f"\nWorst case over the Linf attacks of the protocol; {patients:,} patients, "
-        f"{seeds} training seed{'s' * (seeds > 1)}."
+        f"{_seeds(report)}."
     )
     return "\n".join(lines) + "\n"
+
+
+def _seeds(report: Mapping[str, Any]) -> str:
+    """How many trainings the numbers are means of."""
+    of_arm = {row["arm"]: row["seeds"] for row in report["rows"]}
+    most, best = max(of_arm.values()), of_arm.get("lesion_map")
+    text = f"{most} training seed{'s' * (most > 1)}"
+    if best is not None and best < most:
+        text += f", {best} of the network that predicts the lesion"
+    return text
 
 
 def told(each: Mapping[str, Any]) -> str:

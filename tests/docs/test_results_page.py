@@ -45,6 +45,15 @@ def test_clean_stands_first_and_the_worst_case_last():
     assert lines[4].startswith("| **worst case, adaptive** | - | 50.0")
 
 
+def test_fewer_seeds_than_the_others_are_told():
+    rows = [
+        row("wbad", "clean", "none", None, 0.9, **CROSSED),
+        row("lesion_map", "clean", "none", None, 0.9),
+    ]
+    head = results_tables.accuracy_table(rows, [("clean", "none", None)]).split("\n")[0]
+    assert head.endswith("| WBAD | best: lesion map (1 of 3 seeds) |")
+
+
 def test_differences_are_told_with_their_sign():
     each = {
         "arm": "wbad", "reference": "adversarial", "protocol": "adaptive",
@@ -57,6 +66,22 @@ def test_differences_are_told_with_their_sign():
     assert "| WBAD - adversarial |" in lines[2]
     assert lines[2].endswith("| -1.2 [-3.0, +0.4] | 0.2500 |")
     assert lines[3].endswith("| 0.5000 |")
+
+
+def test_the_verdict_counts_seeds():
+    names = ("denoise_frozen", "wbad", "adversarial", "lesion_map")
+    rows = [
+        row(arm, protocol, "worst_case", "linf", 0.5, patients=1000,
+            **({} if arm == "lesion_map" else CROSSED))
+        for arm in names
+        for protocol in ("graybox", "adaptive")
+    ]  # fmt: skip
+    each = {"arm": "lesion_map", "difference": 0.1, "difference_seeds": 1,
+            "difference_low": 0.05, "difference_high": 0.15}  # fmt: skip
+    text = results_verdict.verdict({"rows": rows, "primary": each, "secondary": [each]})
+    last = text.strip().splitlines()[-1]
+    assert "1,000 patients, 3 training seeds, 1 of the network" in last
+    assert "+10.0 [+5.0, +15.0] points, more" in text
 
 
 def test_the_verdict_says_which_side_is_ahead():

@@ -152,6 +152,13 @@ def test_no_variety_is_no_certainty(right):
     assert (row["difference_low"], row["difference_high"]) == (-bound, bound)
 
 
+def test_no_variety_over_seeds_is_no_certainty():
+    runs = {"deep": [[outcome([0] * 20, seed=seed)] for seed in range(3)]}
+    (row,) = ablation_table.table(runs, "deep")
+    expected = evaluation.wilson_interval(0, 20)
+    assert (row["crossed_low"], row["crossed_high"]) == expected
+
+
 def test_other_examples_and_other_radii_are_not_compared():
     runs = {"deep": [[outcome(np.ones(5))]], "flat": [[outcome(np.ones(4))]]}
     assert find(ablation_table.table(runs, "deep"), run="flat")["difference"] is None
