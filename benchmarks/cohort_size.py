@@ -48,11 +48,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If nothing is finished.
     """
-    runs: dict[str, list[pathlib.Path]] = {}
-    for path in sorted(sweep.glob("*/seed*/results.json")):
-        runs.setdefault(path.parts[-3], []).append(path.parent)
-    if not runs:
-        raise FileNotFoundError(f"{sweep} has no finished run.")
+    runs = sweep_scores.finished_runs(sweep)
     arm = load_config(next(iter(runs.values()))[0]).arms[-1]
     rows = {name: run_row(folders, arm) for name, folders in runs.items()}
     scores = {

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.measure import write_sweep_report
 from experiments.run_folder import load_config
+from experiments.sweep_scores import finished_runs
 from wbad_jax.training import read_metrics
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "defences.json"
@@ -58,11 +59,10 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         FileNotFoundError: If nothing is finished.
     """
     rows = [
-        {"run": path.parts[-3], **best_of(path.parent)}
-        for path in sorted(sweep.glob("*/seed*/results.json"))
+        {"run": name, **best_of(folder)}
+        for name, folders in finished_runs(sweep).items()
+        for folder in folders
     ]
-    if not rows:
-        raise FileNotFoundError(f"{sweep} has no finished run.")
     command = "python -m experiments.ablate --config=configs/sweeps/defences.py"
     return {"command": command, "rows": rows}
 

@@ -138,12 +138,13 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         report["full"] = _summary(gather(sweep, FULL_RUNS))
     with contextlib.suppress(FileNotFoundError):
-        report["radii"] = _rows(gather(sweep, RADII_RUNS))
+        radii = gather(sweep, RADII_RUNS)
+        report["radii"] = _rows(radii, scores_of_arms(radii))
     return report
 
 
-def _rows(outcomes: Seeds) -> dict[str, Any]:
-    rows = arm_rows(scores_of_arms(outcomes), _labels(outcomes))
+def _rows(outcomes: Seeds, scores: Mapping[str, Mapping[tuple, Scores]]):
+    rows = arm_rows(scores, _labels(outcomes))
     return {"seeds": list(outcomes), "rows": rows}
 
 
@@ -154,7 +155,7 @@ def _summary(outcomes: Seeds) -> dict[str, Any]:
     measured = [found for found in secondary if found is not None]
     sweep_scores.correct_for_multiplicity(measured)
     return {
-        **_rows(outcomes),
+        **_rows(outcomes, scores),
         "primary": endpoint(scores, PRIMARY),
         "secondary": measured,
     }

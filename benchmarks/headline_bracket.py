@@ -20,17 +20,17 @@ from tqdm import tqdm
 
 from benchmarks.measure import write_sweep_report
 from experiments import cohort
-from experiments.bracket import Pairs, noise_spectra, pairs_of
+from experiments.bracket import Pairs, noise_spectra, observe, pairs_of
 from experiments.cohort import Fold
 from experiments.run_folder import load_config
 from wbad_jax import data, evaluation
+from wbad_jax.bioheat import CohortSettings
 from wbad_jax.data import Dataset
 from wbad_jax.evaluation import ScanningObserver
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "headline_bracket.json"
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
 RESOLVED = 0.99  # probability that an observer told everything is right
-_CHUNK = 16  # patients whose templates are solved together
 # Of alpha, relative. Coarser than for `docs/ceiling.md`: both ends are bounds, and what
 # is counted here is far from either.
 _TOLERANCE = 1e-2
@@ -60,41 +60,31 @@ def informed_row(pairs: Pairs, spectra: np.ndarray, epsilon: float) -> dict[str,
         spectra: Of field and noise, `[n, height, width]`.
         epsilon: Linf radius in pixel units.
     """
-    parts = [
-        evaluation.observe_in_stationary_noise(
-            pairs.lesions[rows],
-            spectra[rows],
-            epsilon,
-            observed=pairs.body[rows],
-            tolerance=_TOLERANCE,
-        )
-        for start in range(0, len(pairs.noise), _CHUNK)
-        for rows in [slice(start, start + _CHUNK)]
-    ]
-    ceiling = np.concatenate([part.ceiling for part in parts])
-    reached = np.concatenate([part.reached for part in parts])
+    found = observe(pairs, spectra, epsilon, "linf", tolerance=_TOLERANCE)
+    ceiling, reached = found["ceiling"], found["reached"]
     return {
         "patients": len(ceiling),
         "ceiling": float(ceiling.mean()),
         "lowest": float(ceiling.min()),
-        "largest_gap": float(max(part.gap.max() for part in parts)),
+        "largest_gap": float(found["gap"].max()),
         # By what is reached, so that a loose gap cannot make a patient resolvable.
         "resolvable": int((reached >= RESOLVED).sum()),
     }
 
 
 def bracket_rows(
-    fold: Fold, spectra: np.ndarray, multiples: Sequence[float] = MULTIPLES
+    fold: Fold, law: CohortSettings, multiples: Sequence[float] = MULTIPLES
 ) -> list[dict[str, Any]]:
     """One row a radius.
 
     Args:
         fold: Patients to fit the scan on, and to test on.
-        spectra: Of the twins of `fold.test_pairs`, `[n, height, width]`.
+        law: Of the test patients.
         multiples: Radii in units of the fold's budget.
     """
     train = pairs_of(fold.train, np.arange(len(fold.train)))
     pairs = pairs_of(fold.test_pairs, np.arange(len(fold.test_pairs)))
+    spectra = noise_spectra(law, pairs.noise, fold.test.window)
     radii = [fold.budgets["linf"] * multiple for multiple in multiples]
     observers = evaluation.fit_scanning_observers(
         train.healthy, train.tumour, train.body, radii
@@ -129,10 +119,8 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     (fold,) = cohort.make_folds(config, cohort.load(config))
     name = (config.data.test_builder or config.data.builder).split("/")[-1]
     builders = {each.name: each for each in data.SimulatedThermograms.BUILDER_CONFIGS}
-    noise = pairs_of(fold.test_pairs, np.arange(len(fold.test_pairs))).noise
-    spectra = noise_spectra(builders[name].cohort, noise, fold.test.window)
     low, high = fold.test.window
-    rows = bracket_rows(fold, spectra)
+    rows = bracket_rows(fold, builders[name].cohort)
     for row in rows:
         row["epsilon_celsius"] = row["epsilon"] * (high - low)
     return {

@@ -90,9 +90,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If the reference run is not finished.
     """
-    folders: dict[str, list[pathlib.Path]] = {}
-    for path in sorted(sweep.glob("*/seed*/results.json")):
-        folders.setdefault(path.parts[-3], []).append(path.parent)
+    folders = sweep_scores.finished_runs(sweep)
     surrogates = folders.pop(SURROGATES, [])
     if not surrogates or REFERENCES[0] not in folders:
         raise FileNotFoundError(f"{sweep} has no finished run of {REFERENCES[0]!r}.")

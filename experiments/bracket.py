@@ -85,25 +85,47 @@ def noise_spectra(
     )
 
 
-def informed_ceiling(
-    pairs: Pairs, spectra: np.ndarray, epsilon: float, norm: str
-) -> dict[str, Any]:
-    """Ceiling of the informed observer over patients, as a record."""
-    parts = []
-    for start in range(0, len(pairs.noise), _CHUNK):
+def observe(
+    pairs: Pairs, spectra: np.ndarray, epsilon: float, norm: str, **options: float
+) -> dict[str, np.ndarray]:
+    """The informed observer of each patient, some of them at a time.
+
+    Args:
+        pairs: Their twins.
+        spectra: Of field and noise, `[n, height, width]`.
+        epsilon: Radius in pixel units.
+        norm: "linf" or "l2".
+        **options: Of `evaluation.observe_in_stationary_noise`, such as `tolerance`.
+
+    Returns:
+        `ceiling`, `reached`, `gap` and `upper` of `evaluation.InformedObserver`, `[n]`.
+    """
+    lesions, parts = pairs.lesions, []
+    for start in range(0, len(lesions), _CHUNK):
         rows = slice(start, start + _CHUNK)
         parts.append(
             evaluation.observe_in_stationary_noise(
-                pairs.lesions[rows],
+                lesions[rows],
                 spectra[rows],
                 epsilon,
                 norm,
                 observed=pairs.body[rows],
+                **options,  # pyright: ignore[reportArgumentType]
             )
         )
-    ceiling, reached, gap, alpha = (
-        np.concatenate([getattr(part, name) for part in parts])
+    return {
+        name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("ceiling", "reached", "gap", "upper")
+    }
+
+
+def informed_ceiling(
+    pairs: Pairs, spectra: np.ndarray, epsilon: float, norm: str
+) -> dict[str, Any]:
+    """Ceiling of the informed observer over patients, as a record."""
+    observed = observe(pairs, spectra, epsilon, norm)
+    ceiling, reached, gap, alpha = (
+        observed[name] for name in ("ceiling", "reached", "gap", "upper")
     )
     mean, low, high = evaluation.mean_with_interval(ceiling)
     return {

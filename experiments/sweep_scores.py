@@ -68,6 +68,20 @@ def by_condition(seeds: Sequence[list[Outcome]]) -> dict[tuple, Scores]:
     }
 
 
+def finished_runs(sweep: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """Folders of the finished seeds of a sweep's runs, by name of the run.
+
+    Raises:
+        FileNotFoundError: If nothing is finished.
+    """
+    runs: dict[str, list[pathlib.Path]] = {}
+    for path in sorted(sweep.glob("*/seed*/results.json")):
+        runs.setdefault(path.parts[-3], []).append(path.parent)
+    if not runs:
+        raise FileNotFoundError(f"{sweep} has no finished run.")
+    return runs
+
+
 def of_arm(
     folders: Sequence[pathlib.Path], arm: str, conditions: Mapping[str, tuple]
 ) -> dict[str, Scores]:

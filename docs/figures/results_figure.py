@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, save
+from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, percent, save
 
 # Protocol, attack and norm, label, colour.
 BARS = (
@@ -39,11 +39,7 @@ def draw_headline(
             if (row["protocol"], row["attack"], row["norm"]) == condition
         }
         shown = [arm for arm in arms if arm in own]
-        heights = [100 * own[arm]["accuracy"] for arm in shown]
-        errors = [
-            [100 * (own[arm]["accuracy"] - own[arm]["ci_low"]) for arm in shown],
-            [100 * (own[arm]["ci_high"] - own[arm]["accuracy"]) for arm in shown],
-        ]
+        heights, errors = percent([own[arm] for arm in shown])
         where = [arms.index(arm) + (place - 1) * _WIDTH for arm in shown]
         axes.bar(where, heights, _WIDTH, yerr=errors, color=colour, label=label,
                  error_kw={"lw": 0.8, "capsize": 2})  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.figures.page_tables import table, with_interval
-from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, save
+from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, percent, save
 
 Rows = Sequence[Mapping[str, Any]]
 WORST = ("adaptive", "worst_case", "linf")
@@ -102,11 +102,7 @@ def draw_radii(
         ]
         if not points:
             continue
-        heights = [100 * row["accuracy"] for _, row in points]
-        errors = [
-            [100 * (row["accuracy"] - row["ci_low"]) for _, row in points],
-            [100 * (row["ci_high"] - row["accuracy"]) for _, row in points],
-        ]
+        heights, errors = percent([row for _, row in points])
         axes.errorbar([x for x, _ in points], heights, errors, fmt="-o", ms=4,
                       color=colour, capsize=2, label=names[arm])  # fmt: skip
     axes.axhline(50, color="0.6", lw=0.8, zorder=0)

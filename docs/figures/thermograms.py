@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -127,6 +128,17 @@ def new_figure(
         squeeze=False,
         **options,
     )
+
+
+def percent(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[list[float], list[list[float]]]:
+    """Accuracies in % and how far their intervals reach below and above."""
+    lengths = [
+        [100 * (row["accuracy"] - row["ci_low"]) for row in rows],
+        [100 * (row["ci_high"] - row["accuracy"]) for row in rows],
+    ]
+    return [100 * row["accuracy"] for row in rows], lengths
 
 
 def show(axes: Axes, image: np.ndarray, limit: float | None = None) -> Any:

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, save
+from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, percent, save
 
 # Condition, label, colour.
 DOTS = (
@@ -30,11 +30,7 @@ def draw_ablation(
     axes = axes[0, 0]
     for condition, label, colour in DOTS:
         found = [row["accuracy"][condition] for row in rows]
-        values = [100 * each["accuracy"] for each in found]
-        errors = [
-            [100 * (each["accuracy"] - each["ci_low"]) for each in found],
-            [100 * (each["ci_high"] - each["accuracy"]) for each in found],
-        ]
+        values, errors = percent(found)
         axes.errorbar(values, range(len(rows)), xerr=errors, fmt="o", ms=4, lw=1,
                       color=colour, label=label)  # fmt: skip
         axes.axvline(values[0], color=colour, lw=0.8, ls=":")

@@ -4,7 +4,7 @@ import json
 import pathlib
 from typing import Any
 
-from docs.figures.thermograms import BLUE, ORANGE, new_figure, save
+from docs.figures.thermograms import BLUE, ORANGE, new_figure, percent, save
 
 RESULTS = pathlib.Path("benchmarks/results/learning_curve.json")
 # Arm, protocol, label, colour, line.
@@ -23,11 +23,7 @@ def draw_learning_curve(output: pathlib.Path) -> None:
     axes = axes[0, 0]
     for arm, protocol, label, colour, line in CURVES:
         found = [find_row(rows, arm, protocol) for rows in sizes.values()]
-        accuracy = [100 * row["accuracy"] for row in found]
-        errors = [
-            [100 * (row["accuracy"] - row["ci_low"]) for row in found],
-            [100 * (row["ci_high"] - row["accuracy"]) for row in found],
-        ]
+        accuracy, errors = percent(found)
         patients = [int(size) for size in sizes]
         axes.errorbar(
             patients, accuracy, errors, fmt=line, color=colour, capsize=2, label=label

@@ -35,8 +35,8 @@ def spectra(fold):
 
 
 @pytest.fixture(scope="module")
-def rows(fold, spectra):
-    return headline_bracket.bracket_rows(fold, spectra, MULTIPLES)
+def rows(fold):
+    return headline_bracket.bracket_rows(fold, SETTINGS, MULTIPLES)
 
 
 def test_one_row_a_radius_and_bounds_fall(rows):
