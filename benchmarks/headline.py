@@ -111,7 +111,8 @@ def endpoint(
     return {**wanted} | sweep_scores.difference_of(sides[0], sides[1])
 
 
-def _labels(seeds: Seeds) -> np.ndarray:
+def labels_of(seeds: Seeds) -> np.ndarray:
+    """Labels of the test images."""
     return next(
         outcome.labels
         for outcome in next(iter(seeds.values()))
@@ -144,7 +145,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
 
 
 def _rows(outcomes: Seeds, scores: Mapping[str, Mapping[tuple, Scores]]):
-    rows = arm_rows(scores, _labels(outcomes))
+    rows = arm_rows(scores, labels_of(outcomes))
     return {"seeds": list(outcomes), "rows": rows}
 
 

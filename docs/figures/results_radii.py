@@ -77,6 +77,43 @@ def radii_table(rows: Rows, bracket: Rows, arms: Mapping[str, str], best: str) -
     return table([*head, f"skill of {arms[best].split(':')[0]}"], cells)
 
 
+def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
+    """One line a radius, one column a network that was trained for one of them.
+
+    The last column is the skill of the network trained for that radius, so that none is
+    chosen by what it does on test patients.
+
+    Args:
+        networks: Of `benchmarks.radii`, each with `trained_celsius` and `rows`.
+        bracket: Of `benchmarks.headline_bracket`.
+        arm: Whose rows.
+    """
+    cells = []
+    for each in bracket:
+        own = [accuracy_at(n["rows"], arm, each["epsilon"]) for n in networks]
+        skilled = [
+            f"{skill(row['accuracy'], each['informed']['ceiling']):.2f}"
+            for network, row in zip(networks, own, strict=True)
+            if row is not None
+            and math.isclose(network["trained_celsius"], each["epsilon_celsius"])
+        ]
+        cells.append(
+            [
+                f"{each['epsilon_celsius']:.3f} °C",
+                with_interval(each["certified"]),
+                *("-" if row is None else with_interval(row) for row in own),
+                *(skilled or ["-"]),
+            ]
+        )
+    clean = [next(r for r in n["rows"] if r["protocol"] == "clean") for n in networks]
+    clean = [row for row in clean if row["arm"] == arm]
+    cells.insert(0, ["clean", "-", *(with_interval(row) for row in clean), "-"])
+    heads = [f"trained for {network['trained_celsius']:.3f} °C" for network in networks]
+    return table(
+        ["attacked with", "certified A", *heads, "skill on the diagonal"], cells
+    )
+
+
 def draw_radii(
     rows: Rows, bracket: Rows, names: Mapping[str, str], output: pathlib.Path
 ) -> None:

@@ -89,6 +89,7 @@ def test_missing_libraries_are_left_out_with_a_note(monkeypatch, capsys):
     assert "Without ptwt: torch not installed." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_smoke_run_writes_a_report(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("XLA_FLAGS")
     output = tmp_path / "wavelets.json"

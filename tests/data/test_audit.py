@@ -25,7 +25,10 @@ def failed(*args, **kwargs):
     return {name for name, status in found.items() if status == "fail"}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(3), *(pytest.param(s, marks=pytest.mark.slow) for s in range(3, 20))],
+)
 @pytest.mark.parametrize("twins", [False, True])
 def test_no_false_alarm(seed, twins):
     found = statuses(clean_dataset(seed, twins=twins))

@@ -49,6 +49,23 @@ def test_one_line_a_radius():
     assert lines[4].endswith("| 52.0 [47.0, 57.0] | - |")
 
 
+def test_skill_is_that_of_the_network_trained_for_the_radius():
+    def network(celsius, *accuracies):
+        clean = row("lesion_map", None, 0.9, attack="none", protocol="clean")
+        radii = (0.005, 0.01)
+        rows = [row("lesion_map", e, a) for e, a in zip(radii, accuracies, strict=True)]
+        return {"trained_celsius": celsius, "rows": [clean, *rows]}
+
+    networks = [network(0.08, 0.95, 0.6), network(0.16, 0.9, 0.7)]
+    text = results_radii.trained_table(networks, BRACKET, "lesion_map")
+    head, _, clean, half, whole, last = text.splitlines()
+    assert head.endswith("trained for 0.160 °C | skill on the diagonal |")
+    assert clean.startswith("| clean | - | 90.0 [85.0, 95.0] | 90.0")
+    assert half.endswith("| 90.0 [85.0, 95.0] | 0.90 |")  # 0.95 under a ceiling of 1
+    assert whole.endswith("| 70.0 [65.0, 75.0] | 0.50 |")  # 0.7 under one of 0.9
+    assert last.endswith("| - | - | - |")
+
+
 def targets(resolvable=10, **more):
     arms = ("undefended", "wbad", "adversarial", "lesion_map")
     conditions = (

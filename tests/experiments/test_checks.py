@@ -114,6 +114,7 @@ def test_without_checks_there_is_no_file(finished):
         checks.demand_checks(config)
 
 
+@pytest.mark.slow
 def test_strict_is_an_exit_status(finished, command):
     """Four steps of training: scores do not tell the classes apart."""
     arguments = (f"--workdir={finished}", "--config.evaluation.checks=outcomes")

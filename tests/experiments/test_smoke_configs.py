@@ -217,6 +217,7 @@ def test_worst_case_is_the_union_of_the_attacks(finished):
         assert row["accuracy"] == pytest.approx(union.mean())
 
 
+@pytest.mark.slow
 def test_evaluate_again_gives_the_same_and_takes_overrides(finished, data_dir):
     _, workdir = finished
     meta, rows = read_results(workdir)
@@ -270,6 +271,7 @@ def test_a_stopped_evaluation_goes_on(finished, monkeypatch):
     assert after == [row for row in before if row["attack"] in ("none", "fgsm")]
 
 
+@pytest.mark.slow
 def test_surrogate_of_another_run(finished, smoke_config, tmp_path_factory):
     _, other = finished
     workdir = tmp_path_factory.mktemp("graybox")

@@ -247,7 +247,9 @@ def features(n, seed):
     return Batch(images, labels, np.ones(n, np.float32))
 
 
-@pytest.mark.parametrize("perturbed", [False, True])
+@pytest.mark.parametrize(
+    "perturbed", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", training.OBJECTIVES)
 def test_adversarial_training_prefers_the_robust_feature(name, perturbed, key):
     def logits_of(params):

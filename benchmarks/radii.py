@@ -1,0 +1,59 @@
+"""Gathers the better defence trained for several radii.
+
+    python -m experiments.ablate --config=configs/sweeps/radii.py
+    python -m benchmarks.radii --sweep=runs/radii
+
+Writes `benchmarks/results/radii.json`: for each network the radius that it was trained
+for, and its accuracy on the sealed test patients, clean and in the adaptive worst case
+at all radii of its evaluation.
+"""
+
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.headline import arm_rows, labels_of, scores_of_arms
+from benchmarks.measure import write_sweep_report
+from experiments import sweep_scores
+from experiments.run_folder import load_config
+from wbad_jax import evaluation
+
+COMMAND = "python -m experiments.ablate --config=configs/sweeps/radii.py"
+RESULTS = pathlib.Path(__file__).parent / "results" / "radii.json"
+
+
+def network_row(run: str, folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+    """What a network was trained for, and its rows."""
+    seeds = {
+        load_config(folder).seed: evaluation.read_parquet(
+            folder / "predictions.parquet"
+        )
+        for folder in folders
+    }
+    return {
+        "run": run,
+        "trained_celsius": load_config(folders[0]).attack.epsilon_celsius,
+        "seeds": list(seeds),
+        "rows": arm_rows(scores_of_arms(seeds), labels_of(seeds)),
+    }
+
+
+def report_of(sweep: pathlib.Path) -> dict[str, Any]:
+    """The results file, small radii first.
+
+    Raises:
+        FileNotFoundError: If nothing is finished.
+    """
+    rows = [network_row(*run) for run in sweep_scores.finished_runs(sweep).items()]
+    rows.sort(key=lambda row: row["trained_celsius"])
+    return {"command": COMMAND, "networks": rows}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the JSON file."""
+    return write_sweep_report(__doc__ or "", report_of, "runs/radii", RESULTS, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
