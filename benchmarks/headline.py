@@ -13,6 +13,7 @@ crossed; and the paired differences that `docs/preregistration.md` names, second
 corrected by Holm. `python -m docs.figures.results_tables` then writes the tables.
 """
 
+import collections
 import contextlib
 import json
 import pathlib
@@ -111,6 +112,23 @@ def endpoint(
     return {**wanted} | sweep_scores.difference_of(sides[0], sides[1])
 
 
+def attack_minutes(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
+    """Wall minutes of the attacks by arm and protocol, one number a seed.
+
+    Graybox images are made once for all arms of a run, so that each arm has the same.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for own in seeds.values():
+        sums = collections.Counter()
+        for outcome in own:
+            sums[outcome.condition.arm, outcome.condition.protocol] += outcome.seconds
+        for (arm, protocol), seconds in sums.items():
+            if protocol != "clean":
+                by_protocol = found.setdefault(arm, {})
+                by_protocol.setdefault(protocol, []).append(round(seconds / 60, 1))
+    return found
+
+
 def labels_of(seeds: Seeds) -> np.ndarray:
     """Labels of the test images."""
     return next(
@@ -146,7 +164,8 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
 
 def _rows(outcomes: Seeds, scores: Mapping[str, Mapping[tuple, Scores]]):
     rows = arm_rows(scores, labels_of(outcomes))
-    return {"seeds": list(outcomes), "rows": rows}
+    minutes = attack_minutes(outcomes)
+    return {"seeds": list(outcomes), "attack_minutes": minutes, "rows": rows}
 
 
 def _summary(outcomes: Seeds) -> dict[str, Any]:

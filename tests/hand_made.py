@@ -19,6 +19,7 @@ def outcome(
     surrogate: str | None = None,
     labels: Sequence[int] | None = None,
     patients: Sequence[int] | None = None,
+    seconds: float = 0.0,
 ) -> evaluation.Outcome:
     """Decisions on the test set that are right where `correct` says so.
 
@@ -45,5 +46,5 @@ def outcome(
         labels=labels,
         logits=np.stack([-tumour, tumour], axis=-1),
         distance=np.zeros(n),
-        seconds=0.0,
+        seconds=seconds,
     )

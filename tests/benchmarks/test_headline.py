@@ -49,6 +49,20 @@ def test_endpoints_by_hand(sweep):
     assert graybox["p_holm"] == graybox["p_value"]
 
 
+def test_minutes_of_attacks_are_summed_by_arm_and_protocol():
+    def attacked(seed, seconds, protocol="adaptive", attack="pgd"):
+        known = {"seed": seed, "protocol": protocol, "attack": attack}
+        return outcome([1, 0], arm="wbad", seconds=seconds, **known)
+
+    seeds = {
+        0: [attacked(0, 60), attacked(0, 30, attack="fgsm"), attacked(0, 6, "graybox")],
+        1: [attacked(1, 120), outcome([1, 1], arm="undefended")],
+    }
+    assert headline.attack_minutes(seeds) == {
+        "wbad": {"adaptive": [1.5, 2.0], "graybox": [0.1]}
+    }
+
+
 def test_rows_are_means_over_seeds(sweep):
     rows = headline.report_of(sweep)["rows"]
     (worst,) = [

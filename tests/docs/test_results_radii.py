@@ -2,7 +2,7 @@
 
 import pytest
 
-from docs.figures import results_cohort, results_radii, results_targets
+from docs.figures import results_cohort, results_cost, results_radii, results_targets
 
 pytestmark = pytest.mark.fast
 ARMS = {"adversarial": "adversarial", "lesion_map": "best: lesion map"}
@@ -119,3 +119,20 @@ def test_runs_of_ever_more_patients():
     assert first.startswith("| 500 | 32,386 | 1,600 |")
     assert first.endswith("| - |")
     assert last.endswith("| 80.0 [80.0, 80.0] | +10.0 [+5.0, +20.0] |")
+
+
+def test_costs_are_told_in_units_of_adversarial_training():
+    def cost(arm, total, start=""):
+        return {
+            "arm": arm, "parameters": 1000, "steps": 800, "init_from": start,
+            "step": {"cpu_ms": 123.4}, "total_cpu_s": total,
+        }  # fmt: skip
+
+    rows = [cost("adversarial", 400.0, "lesion_map"), cost("lesion_map", 100.0)]
+    minutes = {arm: {"adaptive": [1.0, 9.0, 4.0]} for arm in ARMS}
+    text = results_cost.cost_table(rows, minutes, ARMS)
+    first, last = text.splitlines()[2:]
+    assert first == (
+        "| adversarial | 1,000 | 800 after best: lesion map | 123 | 400 | 1.00 | 4 |"
+    )
+    assert last.endswith("| 800 | 123 | 100 | 0.25 | 4 |")

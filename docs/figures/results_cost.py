@@ -1,0 +1,41 @@
+"""What training each arm costs, and the attacks on it, as a table."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from docs.figures.page_tables import table
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def cost_table(
+    rows: Rows,
+    minutes: Mapping[str, Mapping[str, Sequence[float]]],
+    names: Mapping[str, str],
+) -> str:
+    """One line an arm: what its training takes, and the attacks on it.
+
+    Args:
+        rows: Of `benchmarks/results/training_cost.json`.
+        minutes: Of attacks, by arm and protocol, one number a seed.
+        names: Of the arms.
+    """
+    (unit,) = (row["total_cpu_s"] for row in rows if row["arm"] == "adversarial")
+    cells = []
+    for row in rows:
+        attacked = statistics.median(minutes[row["arm"]]["adaptive"])
+        start = row["init_from"]
+        cells.append(
+            [
+                names[row["arm"]],
+                f"{row['parameters']:,}",
+                f"{row['steps']:,}" + (f" after {names[start]}" if start else ""),
+                f"{row['step']['cpu_ms']:.0f}",
+                f"{row['total_cpu_s']:.0f}",
+                f"{row['total_cpu_s'] / unit:.2f}",
+                f"{attacked:.0f}",
+            ]
+        )
+    head = ["arm", "parameters", "steps", "a step, CPU-ms", "all, CPU-s"]
+    return table([*head, "of adversarial", "adaptive attacks, min"], cells)
