@@ -196,7 +196,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "workdir", None, "Folder of the sweep; runs/<name of the sweep> if unset."
     )
-    flags.DEFINE_string("only", None, "Run this one, here: RUN/seedN.")
+    flags.DEFINE_string(
+        "only", None, "Run this one, here: RUN/seedN, or RUN where it has one seed."
+    )
 
 
 def main(_) -> None:
@@ -208,11 +210,22 @@ def main(_) -> None:
         if not run_sweep(config, workdir, sys.argv[1:]):
             sys.exit(1)
         return
-    chosen = [v for v in sweep.expand(config) if str(v.path) == only]
-    if not chosen:
-        raise ConfigError(f"--only must be RUN/seedN of the sweep, got {only!r}.")
+    variant = choose(sweep.expand(config), only)
     prepare_jax()
-    train_and_evaluate(chosen[0].config, workdir / only)
+    train_and_evaluate(variant.config, workdir / variant.path)
+
+
+def choose(variants: Sequence[Variant], only: str) -> Variant:
+    """The run of a sweep that `--only` names.
+
+    Raises:
+        ConfigError: If it names none, or one with several seeds.
+    """
+    chosen = [v for v in variants if only in (str(v.path), v.name)]
+    if len(chosen) != 1:
+        known = ", ".join(str(v.path) for v in chosen or variants)
+        raise ConfigError(f"--only must be one of {known}; got {only!r}.")
+    return chosen[0]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from configs import default
-from experiments import ablate
+from experiments import ablate, sweep
 from experiments.config_errors import ConfigError
 from experiments.run_folder import locked, to_plain
 from tests.hand_made import outcome
@@ -115,6 +115,17 @@ def test_finished_runs_of_another_config_are_not_taken_for_these(fake_runs, tmp_
     with pytest.raises(ConfigError, match=r"(?s)flat/seed0.*denoiser.wavelet: 'db2'"):
         ablate.run_sweep(levels(other), tmp_path, [])
     assert len(fake_runs.started) == 2
+
+
+@pytest.mark.fast
+def test_a_run_is_chosen_by_its_folder_or_by_a_name_that_is_enough():
+    variants = sweep.expand(levels())
+    assert ablate.choose(variants, "flat/seed1") is variants[3]
+    assert ablate.choose(variants[:3], "flat") is variants[2]
+    with pytest.raises(ConfigError, match="one of deep/seed0, deep/seed1; got 'deep'"):
+        ablate.choose(variants, "deep")
+    with pytest.raises(ConfigError, match="flat/seed0, flat/seed1; got 'seed0'"):
+        ablate.choose(variants, "seed0")
 
 
 @pytest.mark.fast
