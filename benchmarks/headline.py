@@ -5,7 +5,8 @@
 
 Copies of runs of `arms` and `best` that were evaluated again are gathered beside them:
 those in `arms_full` and `best_full`, with the full suite, as `full`; those in
-`arms_radii` and `best_radii`, at other radii, as `radii`.
+`arms_radii` and `best_radii`, at other radii, as `radii`. Adversarial training at the
+cost of the better defence stands beside it as `equal_cost`.
 
 Writes `benchmarks/results/headline.json`: accuracy, sensitivity and specificity of
 every arm under every attack, mean over seeds, with intervals over seeds and patients
@@ -42,6 +43,7 @@ SECONDARY = (
     {**PRIMARY, "arm": "lesion_map"},
 )
 RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
+LONG_RUN = "long"
 RADII_RUNS = ("arms_radii", "best_radii")
 _NAMED = ("protocol", "attack", "norm")
 Seeds = Mapping[int, Sequence[Outcome]]
@@ -153,6 +155,8 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         "config": record["config"],
         **_summary(outcomes),
     }
+    with contextlib.suppress(FileNotFoundError):
+        report["equal_cost"] = equal_cost(sweep)
     # Evaluations of copies, where they were made.
     with contextlib.suppress(FileNotFoundError):
         report["full"] = _summary(gather(sweep, FULL_RUNS))
@@ -160,6 +164,23 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         radii = gather(sweep, RADII_RUNS)
         report["radii"] = _rows(radii, scores_of_arms(radii))
     return report
+
+
+def equal_cost(sweep: pathlib.Path) -> dict[str, Any]:
+    """Adversarial training for as long as the better defence takes, and what is ahead.
+
+    Raises:
+        FileNotFoundError: If it is not finished.
+    """
+    outcomes = gather(sweep, (LONG_RUN,))
+    scores = scores_of_arms(outcomes)
+    best = scores_of_arms(gather(sweep, ("best",)))
+    rows = arm_rows(scores, labels_of(outcomes))
+    return {
+        "seeds": list(outcomes),
+        "rows": [row for row in rows if row["arm"] == "adversarial"],
+        "best_minus_it": endpoint(scores | best, SECONDARY[-1]),
+    }
 
 
 def _rows(outcomes: Seeds, scores: Mapping[str, Mapping[tuple, Scores]]):

@@ -6,8 +6,9 @@ r"""The four arms on 1,837 patients, tested on 1,000 others, and one better defe
 
 `docs/preregistration.md` says what is compared, on whom, and what was expected. Runs,
 in order, each with all seeds: `surrogate`, undefended networks that make the graybox
-images of the other seeds; `arms`, the four arms; `best`, the better defence. The short
-suite of attacks, in Linf; the full one is run on a copy of one seed afterwards,
+images of the other seeds; `arms`, the four arms; `best`, the better defence; `long`,
+adversarial training for as long as `best` takes, under PGD and APGD. The short suite of
+attacks, in Linf; the full one is run on a copy of one seed afterwards,
 `docs/results.md` has its command.
 
 Threat model: Linf, epsilon = 0.125 °C, graybox and white box.
@@ -27,6 +28,9 @@ BEST = {
     "model.widths": (16, 32),
     "model.places": True,
 }
+# Updates that take, after those of the undefended network, the CPU time of `best`:
+# benchmarks/results/training_cost.json.
+EQUAL_COST_STEPS = 1300
 
 
 def get_config(mode: str = "full") -> Config:
@@ -62,6 +66,7 @@ def get_config(mode: str = "full") -> Config:
         base.evaluation.surrogates = tuple(
             f"runs/headline_smoke/surrogate/seed{seed}" for seed in seeds
         )
+    long_steps = EQUAL_COST_STEPS if mode == "full" else 6
     return default.make_sweep(
         "headline",
         base,
@@ -73,6 +78,14 @@ def get_config(mode: str = "full") -> Config:
             },
             "arms": {},
             "best": BEST | {"evaluation.reference_arm": "lesion_map"},
+            "long": {
+                "arms": ("undefended", "adversarial"),
+                "arm.adversarial.num_steps": long_steps,
+                "evaluation.protocols": ("clean", "adaptive"),
+                "evaluation.attacks": ("pgd", "apgd"),
+                "evaluation.suite": "",
+                "evaluation.surrogates": (),
+            },
         },
         seeds=seeds,
         reference="arms",

@@ -49,6 +49,27 @@ def test_endpoints_by_hand(sweep):
     assert graybox["p_holm"] == graybox["p_value"]
 
 
+def test_the_better_defence_is_compared_at_equal_cost_where_that_was_run(sweep):
+    assert "equal_cost" not in headline.report_of(sweep)
+    best = functools.partial(outcome, arm="lesion_map", labels=LABELS)
+    long = functools.partial(outcome, arm="adversarial", labels=LABELS)
+    for seed, left in ((0, [1, 1, 1, 0]), (1, [1, 1, 1, 1])):
+        outcomes = [
+            best([1, 1, 1, 1], seed=seed),
+            best(left, attack="pgd", seed=seed),
+        ]
+        write_run(sweep / "best" / f"seed{seed}", outcomes)
+    outcomes = [long([1, 1, 1, 1]), long([1, 1, 0, 0], attack="pgd")]
+    write_run(sweep / "long" / "seed0", outcomes)
+    found = headline.report_of(sweep)["equal_cost"]
+    assert found["seeds"] == [0]
+    worst = [r["accuracy"] for r in found["rows"] if r["attack"] == "worst_case"]
+    assert worst == [0.5]
+    # Of the seed that both have.
+    assert found["best_minus_it"]["difference"] == pytest.approx(1 / 4)
+    assert found["best_minus_it"]["difference_seeds"] == 1
+
+
 def test_minutes_of_attacks_are_summed_by_arm_and_protocol():
     def attacked(seed, seconds, protocol="adaptive", attack="pgd"):
         known = {"seed": seed, "protocol": protocol, "attack": attack}
