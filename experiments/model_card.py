@@ -88,13 +88,19 @@ def _attacks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Clean accuracy and worst cases, a line each."""
-    lines = ["| arm | protocol | norm | accuracy |", "|---|---|---|---|"]
+    """Clean accuracy and worst cases at each radius, a line each."""
+    lines = ["| arm | protocol | norm | epsilon | accuracy |", "|---|---|---|---|---|"]
     for row in rows:
         if row["set"] == "test" and row["attack"] in ("none", "worst_case"):
             percent = [100 * row[name] for name in ("accuracy", "ci_low", "ci_high")]
-            lines.append(
-                f"| {row['arm']} | {row['protocol']} | {row['norm'] or ''} | "
-                f"{percent[0]:.1f} [{percent[1]:.1f}, {percent[2]:.1f}] |"
-            )
+            interval = "{:.1f} [{:.1f}, {:.1f}]".format(*percent)
+            cells = row["arm"], row["protocol"], row["norm"] or "", _radius(row)
+            lines.append(f"| {' | '.join(cells)} | {interval} |")
     return "\n".join(lines)
+
+
+def _radius(row: Mapping[str, Any]) -> str:
+    if row["epsilon"] is None:
+        return ""
+    celsius = row["epsilon_celsius"]
+    return f"{row['epsilon']:.4g}" if celsius is None else f"{celsius:.4g} °C"

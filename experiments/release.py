@@ -12,8 +12,11 @@ card, `README.md`. `python -m experiments.evaluate --workdir=FOLDER` evaluates i
 run; the digests of the parameters are those of the results.
 """
 
+import copy
+import functools
+import operator
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -77,7 +80,10 @@ def release(
         write_parameters(params, path)
         if path.stat().st_size > _MOST_BYTES:
             print(f"{path} has {path.stat().st_size / 2**20:.1f} MiB.")
-    record = _record(workdir, arms, surrogates) | {"image_shape": [*run.image_shape]}
+    record = read_json(workdir / "config.json")
+    fields = results["meta"].get("overrides", {})
+    record["config"] = _with_fields(record["config"], fields)
+    record = _of_release(record, arms, surrogates, run.image_shape)
     write_json(record, output / "config.json")
     write_json(results, output / "results.json")
     write_text(model_card(record, results, output.name), output / "README.md")
@@ -99,9 +105,17 @@ def _choose(config: Config, arms: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _record(workdir: pathlib.Path, arms: list[str], surrogates: Sequence[str]):
+def _with_fields(values: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with the fields, by dotted name, of the evaluation that was recorded."""
+    values = copy.deepcopy(values)
+    for name, value in fields.items():
+        *path, field = name.split(".")
+        functools.reduce(operator.getitem, path, values)[field] = value
+    return values
+
+
+def _of_release(record, arms: list[str], surrogates: Sequence[str], image_shape):
     """`config.json` of the folder, without what is of the machine of the run."""
-    record = read_json(workdir / "config.json")
     values = record["config"]
     values["data"] |= {"data_dir": None, "manual_dir": None}
     values["arms"] = arms
@@ -110,7 +124,7 @@ def _record(workdir: pathlib.Path, arms: list[str], surrogates: Sequence[str]):
     if surrogates:
         there = {"surrogate": None, "surrogates": [*surrogates]}
         values["evaluation"] |= there
-    return record | {"command": _command(record)}
+    return record | {"command": _command(record), "image_shape": [*image_shape]}
 
 
 def _read_results(workdir: pathlib.Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from experiments.evaluation_record import evaluation_meta, read_bracket
 from experiments.graybox import Trained
 from experiments.looks import read_looks
 from experiments.pair_ceilings import pair_bound_violations, pair_ceilings
-from experiments.run_folder import provenance
+from experiments.run_folder import overrides, provenance
 from experiments.settings import evaluation_dtype
 from experiments.stopping import StopRequest
 from experiments.train_arm import parameters_sha256
@@ -50,6 +50,8 @@ def summarise(
     meta = _meta(config, folds, trained)
     meta |= evaluation_meta(config, folds, trained, workdir)
     meta |= {
+        # Without them these rows would not come out again.
+        "overrides": overrides(config, workdir),
         "test_looks": len(read_looks(workdir)),
         "pair_bound_violations": violations,
     }

@@ -102,6 +102,23 @@ def check_config(config: Config, workdir: pathlib.Path) -> None:
         )
 
 
+def overrides(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
+    """Fields, by dotted name, that are other than those the run was made with.
+
+    Args:
+        config: Of an evaluation.
+        workdir: Of the run; where none was recorded nothing is other.
+    """
+    if not (workdir / "config.json").exists():
+        return {}
+    before = flatten(to_plain(load_config(workdir)))
+    return {
+        name: value
+        for name, value in sorted(flatten(to_plain(config)).items())
+        if name not in _NOT_COMPARED and before.get(name) != value
+    }
+
+
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """The config that a run was made with.
 

@@ -240,6 +240,7 @@ def _provenance(run: Run) -> dict[str, str]:
         "command": config.get("command"),
         "commit": meta.get("commit"),
         "seed": meta.get("seed"),
+        "evaluated with": meta.get("overrides") or None,
         "data": " ".join(str(v) for v in (meta.get("data") or {}).values()),
         "examples": meta.get("num_examples"),
         "temperature window, °C": meta.get("window_celsius"),

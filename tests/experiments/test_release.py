@@ -73,6 +73,14 @@ def test_damaged_parameters_are_refused(tree, tmp_path):
 
 
 def test_a_release_evaluates_to_the_same_rows(finished, tmp_path):
+    """Also where the run was evaluated with other settings than it was trained with."""
+    config = load_config(finished)
+    config.evaluation.attacks = ("fgsm",)
+    config.evaluation.epsilon_multiples = (0.5, 1.0)
+    evaluate_run(config, finished)
+    assert read_results(finished)["meta"]["overrides"] == {
+        "evaluation.attacks": ["fgsm"], "evaluation.epsilon_multiples": [0.5, 1.0],
+    }  # fmt: skip
     folder = tmp_path / "small"
     release(finished, folder)
     files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
