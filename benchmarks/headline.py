@@ -5,8 +5,9 @@
 
 Copies of runs of `arms` and `best` that were evaluated again are gathered beside them:
 those in `arms_full` and `best_full`, with the full suite, as `full`; those in
-`arms_radii` and `best_radii`, at other radii, as `radii`. Adversarial training at the
-cost of the better defence stands beside it as `equal_cost`.
+`arms_radii` and `best_radii`, at other radii, as `radii`. There the arm `large` is the
+wider network of `configs/sweeps/cohort_size.py`, attacked on the same patients, in
+`large`. Adversarial training at the cost of the better defence is in `equal_cost`.
 
 Writes `benchmarks/results/headline.json`: accuracy, sensitivity and specificity of
 every arm under every attack, mean over seeds, with intervals over seeds and patients
@@ -16,7 +17,9 @@ corrected by Holm. `python -m docs.figures.results_tables` then writes the table
 
 import collections
 import contextlib
+import dataclasses
 import json
+import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,7 +46,7 @@ SECONDARY = (
     {**PRIMARY, "arm": "lesion_map"},
 )
 RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
-LONG_RUN = "long"
+LONG_RUN, LARGE_RUN = "long", "large"
 RADII_RUNS = ("arms_radii", "best_radii")
 _NAMED = ("protocol", "attack", "norm")
 Seeds = Mapping[int, Sequence[Outcome]]
@@ -98,20 +101,30 @@ def arm_rows(
 
 
 def endpoint(
-    scores: Mapping[str, Mapping[tuple, Scores]], wanted: Mapping[str, str]
+    scores: Mapping[str, Mapping[tuple, Scores]],
+    wanted: Mapping[str, str],
+    epsilon: float | None = None,
 ) -> dict[str, Any] | None:
-    """A paired difference of two arms; None where it was not measured."""
+    """A paired difference of two arms; None where they do not have the same patients.
+
+    Args:
+        scores: By arm and condition.
+        wanted: Arm, reference, protocol, attack and norm.
+        epsilon: Radius, pixel units; the first evaluated, the headline's, if None.
+    """
     sides = []
     for arm in (wanted["arm"], wanted["reference"]):
         chosen = [
             own
             for condition, own in scores.get(arm, {}).items()
             if condition[1:5] == ("test", *(wanted[name] for name in _NAMED))
+            and (epsilon is None or math.isclose(condition[5], epsilon, rel_tol=1e-6))
         ]
-        sides += chosen[:1]  # the headline radius is evaluated first
+        sides += chosen[:1]
     if len(sides) < 2:
         return None
-    return {**wanted} | sweep_scores.difference_of(sides[0], sides[1])
+    difference = sweep_scores.difference_of(*sides)
+    return {**wanted, **difference} if difference else None
 
 
 def attack_minutes(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
@@ -161,9 +174,36 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         report["full"] = _summary(gather(sweep, FULL_RUNS))
     with contextlib.suppress(FileNotFoundError):
-        radii = gather(sweep, RADII_RUNS)
-        report["radii"] = _rows(radii, scores_of_arms(radii))
+        report["radii"] = radii_of(sweep)
     return report
+
+
+def radii_of(sweep: pathlib.Path) -> dict[str, Any]:
+    """Rows at all radii, and what more patients bring the better defence at each.
+
+    Raises:
+        FileNotFoundError: If no copy was evaluated there.
+    """
+    outcomes = gather(sweep, RADII_RUNS)
+    with contextlib.suppress(FileNotFoundError):
+        for seed, own in gather(sweep, (LARGE_RUN,)).items():
+            outcomes.setdefault(seed, []).extend(
+                dataclasses.replace(
+                    each, condition=dataclasses.replace(each.condition, arm=LARGE_RUN)
+                )
+                for each in own
+            )
+    scores = scores_of_arms(outcomes)
+    radii = {c[5] for own in scores.values() for c in own if c[5] is not None}
+    differences = [
+        {"epsilon": epsilon} | found
+        for epsilon in sorted(radii)
+        for reference in ("adversarial", "lesion_map")
+        if (found := endpoint(
+            scores, {**PRIMARY, "arm": LARGE_RUN, "reference": reference}, epsilon
+        ))
+    ]  # fmt: skip
+    return {**_rows(outcomes, scores), "large_minus": differences}
 
 
 def equal_cost(sweep: pathlib.Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ A half-minute version:
 
     python -m experiments.train --config=configs/adversarial.py:smoke
 
-Result: not measured yet.
+Result: none of this config itself; `configs/sweeps/headline.py` has its arms on sealed
+patients, see `docs/results.md`.
 """
 
 from configs import default

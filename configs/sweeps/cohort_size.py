@@ -10,7 +10,7 @@ second sealed set that `docs/preregistration.md` names, under PGD and APGD.
 
 Threat model: Linf, epsilon = 0.125 °C, white box.
 
-Result: not measured yet.
+Result: `docs/results.md`, "More patients", from `benchmarks/results/cohort_size.json`.
 """
 
 from configs import default, wbad
@@ -18,7 +18,7 @@ from configs.default import Config
 from configs.sweeps.headline import BEST
 
 SEALED = {"first_seed": 7_002_000, "num_patients": 1000}
-SIZES = (500, 1000, 2000, 4000)
+SIZES = (1000, 2000, 4000)
 WIDE = {
     "model.widths": (32, 64),
     "arm.lesion_map.num_steps": 4800,

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from docs.figures.page_tables import table
+from docs.figures.page_tables import table, with_interval
+from docs.figures.results_verdict import told
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -39,3 +40,22 @@ def cost_table(
         )
     head = ["arm", "parameters", "steps", "a step, CPU-ms", "all, CPU-s"]
     return table([*head, "of adversarial", "adaptive attacks, min"], cells)
+
+
+def equal_cost_sentence(report: Mapping[str, Any]) -> str:
+    """Adversarial training for as long as the better defence takes.
+
+    Args:
+        report: `equal_cost` of `benchmarks/results/headline.json`.
+    """
+    clean, worst = (
+        next(row for row in report["rows"] if row["attack"] == attack)
+        for attack in ("none", "worst_case")
+    )
+    seeds = ", ".join(map(str, report["seeds"]))
+    return (
+        f"Adversarial training for as long as `best` takes (seed {seeds}) is right on "
+        f"{with_interval(clean)} %\nof clean images and keeps {with_interval(worst)} % "
+        f"under PGD and APGD; `best`, under its whole suite, minus that:\n"
+        f"{told(report['best_minus_it'])}.\n"
+    )

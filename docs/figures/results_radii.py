@@ -1,19 +1,20 @@
 """Accuracy of the headline's arms at all radii, between ceiling and certified bound."""
 
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.figures.page_tables import table, with_interval
+from docs.figures.results_verdict import same
 from docs.figures.thermograms import BLUE, GREEN, ORANGE, new_figure, percent, save
 
 Rows = Sequence[Mapping[str, Any]]
 WORST = ("adaptive", "worst_case", "linf")
 # A ceiling below this leaves no room for skill.
 LEAST_CEILING = 0.6
-_COLOURS = {"adversarial": ORANGE, "wbad": BLUE, "lesion_map": GREEN}
-_SAME = 1e-6  # relative, of radii
+_COLOURS = {
+    "adversarial": ORANGE, "wbad": BLUE, "lesion_map": GREEN, "large": "0.2",
+}  # fmt: skip
 
 
 def accuracy_at(rows: Rows, arm: str, epsilon: float) -> Mapping[str, Any] | None:
@@ -22,7 +23,7 @@ def accuracy_at(rows: Rows, arm: str, epsilon: float) -> Mapping[str, Any] | Non
         where = (row["protocol"], row["attack"], row["norm"])
         if (row["arm"], where) != (arm, WORST):
             continue
-        if math.isclose(row["epsilon"], epsilon, rel_tol=_SAME):
+        if same(row["epsilon"], epsilon):
             return row
     return None
 
@@ -49,32 +50,34 @@ def skills(rows: Rows, bracket: Rows, arm: str) -> dict[float, float]:
     return found
 
 
-def radii_table(rows: Rows, bracket: Rows, arms: Mapping[str, str], best: str) -> str:
+def radii_table(
+    rows: Rows, bracket: Rows, arms: Mapping[str, str], skilled: Sequence[str]
+) -> str:
     """One line a radius.
 
     Args:
         rows: Of arms at several radii.
         bracket: Of `benchmarks.headline_bracket`.
         arms: Their names, in order.
-        best: The arm whose skill is shown.
+        skilled: The arms whose skill is shown, where they were measured.
     """
     shown = [arm for arm in arms if any(row["arm"] == arm for row in rows)]
-    known = skills(rows, bracket, best)
+    known = {arm: skills(rows, bracket, arm) for arm in skilled if arm in shown}
     cells = []
     for each in bracket:
         own = [accuracy_at(rows, arm, each["epsilon"]) for arm in shown]
-        skilled = known.get(each["multiple"])
+        of_radius = [skill.get(each["multiple"]) for skill in known.values()]
         cells.append(
             [
                 f"{255 * each['epsilon']:.2g}/255, {each['epsilon_celsius']:.3f} °C",
                 f"{100 * each['informed']['ceiling']:.1f}",
                 with_interval(each["certified"]),
                 *("-" if row is None else with_interval(row) for row in own),
-                "-" if skilled is None else f"{skilled:.2f}",
+                *("-" if value is None else f"{value:.2f}" for value in of_radius),
             ]
         )
     head = ["Linf radius", "ceiling C", "certified A", *(arms[arm] for arm in shown)]
-    return table([*head, f"skill of {arms[best].split(':')[0]}"], cells)
+    return table([*head, *(f"skill of {arms[arm]}" for arm in known)], cells)
 
 
 def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
@@ -95,7 +98,7 @@ def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
             f"{skill(row['accuracy'], each['informed']['ceiling']):.2f}"
             for network, row in zip(networks, own, strict=True)
             if row is not None
-            and math.isclose(network["trained_celsius"], each["epsilon_celsius"])
+            and same(network["trained_celsius"], each["epsilon_celsius"])
         ]
         cells.append(
             [
@@ -105,8 +108,10 @@ def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
                 *(skilled or ["-"]),
             ]
         )
-    clean = [next(r for r in n["rows"] if r["protocol"] == "clean") for n in networks]
-    clean = [row for row in clean if row["arm"] == arm]
+    clean = [
+        next(r for r in n["rows"] if (r["arm"], r["protocol"]) == (arm, "clean"))
+        for n in networks
+    ]
     cells.insert(0, ["clean", "-", *(with_interval(row) for row in clean), "-"])
     heads = [f"trained for {network['trained_celsius']:.3f} °C" for network in networks]
     return table(

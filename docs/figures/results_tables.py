@@ -2,6 +2,8 @@
 
     python -m benchmarks.headline
     python -m benchmarks.headline_bracket
+    python -m benchmarks.radii
+    python -m benchmarks.cohort_size
     python -m docs.figures.results_tables
 
 Writes them between the marks in the pages, and draws
@@ -12,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
+from docs.figures.results_cohort import cohort_table
+from docs.figures.results_cost import cost_table, equal_cost_sentence
 from docs.figures.results_figure import draw_headline
-from docs.figures.results_radii import draw_radii, radii_table
+from docs.figures.results_radii import draw_radii, radii_table, trained_table
 from docs.figures.results_real import real_table, tuned_table
 from docs.figures.results_targets import targets_table
 from docs.figures.results_tried import tried_table
@@ -31,7 +35,9 @@ _ARMS = {
     "undefended": "undefended", "denoise_frozen": "denoiser before it",
     "denoise": "trained behind denoiser", "adversarial": "adversarial",
     "wbad": "WBAD", "lesion_map": "best: lesion map",
+    "large": "wider, 4,000 patients",
 }  # fmt: skip
+_BEST = "lesion_map"
 _SHORT = (
     ("clean", "none", None), ("graybox", "fgsm", "linf"), ("graybox", "pgd", "linf"),
     ("graybox", "cw", "l2"), ("adaptive", "pgd", "linf"), ("adaptive", "cw", "l2"),
@@ -48,6 +54,12 @@ def page_tables() -> dict[str, str]:
         "targets": targets_table(report, bracket),
         "scan": scan_sentence(certified_of(bracket)),
         "radii": radii_section(report, bracket["rows"]),
+        "trained": trained_table(networks_of(report), bracket["rows"], _BEST),
+        "cohort": cohort_table(read_results("cohort_size")["rows"]),
+        "cost": cost_table(
+            read_results("training_cost")["rows"], report["attack_minutes"], _ARMS
+        ),
+        "equal": equal_cost_sentence(report["equal_cost"]),
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
         "full": full_section(report),
@@ -112,12 +124,20 @@ def certified_of(bracket: Mapping[str, Any]) -> Mapping[str, Any]:
     return row["certified"]
 
 
+def networks_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Networks of the better defence by the radius they were trained for."""
+    trained = report["config"]["attack"]["epsilon_celsius"]
+    own = {"trained_celsius": trained, "rows": report["radii"]["rows"]}
+    networks = [own, *read_results("radii")["networks"]]
+    return sorted(networks, key=lambda network: network["trained_celsius"])
+
+
 def radii_section(report: Mapping[str, Any], bracket: Rows) -> str:
     """Accuracy at other radii, where it was measured."""
     radii = report.get("radii")
     if not radii:
         return "Other radii have not been measured yet.\n"
-    return radii_table(radii["rows"], bracket, _ARMS, "lesion_map")
+    return radii_table(radii["rows"], bracket, _ARMS, (_BEST, "large"))
 
 
 def scan_sentence(row: Mapping[str, Any]) -> str:

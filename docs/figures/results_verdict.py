@@ -1,5 +1,6 @@
 """What came out of the headline experiment, in words made from its results file."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,12 +36,38 @@ def verdict(report: Mapping[str, Any]) -> str:
                 f"{both('lesion_map')}.",
                 f"- That minus adversarial training, adaptive: {told(each)}.",
             ]
+    lines += _with_more_patients(report)
     patients = report["rows"][0]["patients"]
     lines.append(
         f"\nWorst case over the Linf attacks of the protocol; {patients:,} patients, "
         f"{_seeds(report)}."
     )
     return "\n".join(lines) + "\n"
+
+
+def _with_more_patients(report: Mapping[str, Any]) -> list[str]:
+    """The wider network at the headline's radius, where it was measured."""
+    radii = report.get("radii")
+    if not radii:
+        return []
+    (epsilon,) = {row["epsilon"] for row in report["rows"] if row["norm"] == "linf"}
+    accuracy = {
+        row["arm"]: row["accuracy"]
+        for row in radii["rows"]
+        if row["attack"] == "worst_case" and same(row["epsilon"], epsilon)
+    }
+    return [
+        "- That network, twice as wide and with 4,000 patients (one seed, two "
+        f"attacks): {100 * accuracy['large']:.1f} % adaptive; minus adversarial "
+        f"training: {told(each)}."
+        for each in radii["large_minus"]
+        if each["reference"] == "adversarial" and same(each["epsilon"], epsilon)
+    ]
+
+
+def same(first: float, second: float) -> bool:
+    """Whether two radii are one."""
+    return math.isclose(first, second, rel_tol=1e-6)
 
 
 def _seeds(report: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The headline's results file, from outcomes made by hand."""
 
+import dataclasses
 import functools
 import json
 
@@ -116,6 +117,33 @@ def test_copies_evaluated_again_stand_beside_the_others(sweep):
         if row["attack"] == "worst_case"
     }
     assert found == {epsilon: sum(left) / 4 for epsilon, left in at}
+
+
+def test_more_patients_are_compared_at_each_radius(sweep):
+    def run(arm, *accuracies):
+        known = {"arm": arm, "labels": LABELS}
+        attacked = [
+            outcome(right, attack="apgd", epsilon=epsilon, **known)
+            for epsilon, right in zip((0.005, 0.01), accuracies, strict=True)
+        ]
+        return [outcome([1, 1, 1, 1], **known), *attacked]
+
+    arms = run("adversarial", [1, 1, 0, 0], [1, 0, 0, 0])
+    write_run(sweep / "arms_radii" / "seed0", arms)
+    large = run("lesion_map", [1, 1, 1, 1], [1, 1, 0, 0])
+    write_run(sweep / "large" / "seed0", large)
+    radii = headline.report_of(sweep)["radii"]
+    found = {
+        (each["epsilon"], each["reference"]): each["difference"]
+        for each in radii["large_minus"]
+    }
+    assert found == {(0.005, "adversarial"): 0.5, (0.01, "adversarial"): 0.25}
+    assert {row["arm"] for row in radii["rows"]} == {"adversarial", "large"}
+    others = [
+        dataclasses.replace(each, example_ids=each.example_ids[::-1]) for each in large
+    ]
+    evaluation.write_parquet(others, sweep / "large" / "seed0" / "predictions.parquet")
+    assert headline.report_of(sweep)["radii"]["large_minus"] == []
 
 
 def test_nothing_finished_is_an_error(tmp_path):

@@ -84,6 +84,31 @@ def test_the_verdict_counts_seeds():
     assert "+10.0 [+5.0, +15.0] points, more" in text
 
 
+def test_the_verdict_has_more_patients_where_they_were_measured():
+    names = ("denoise_frozen", "wbad", "adversarial", "lesion_map")
+    rows = [
+        row(arm, protocol, "worst_case", "linf", 0.5, patients=1000, epsilon=0.01)
+        for arm in names
+        for protocol in ("graybox", "adaptive")
+    ]
+    each = {"arm": "wbad", "difference": 0.1, "difference_seeds": 1,
+            "difference_low": 0.05, "difference_high": 0.15}  # fmt: skip
+    report = {"rows": rows, "primary": each, "secondary": []}
+    assert "twice as wide" not in results_verdict.verdict(report)
+    worst = [
+        row("large", "adaptive", "worst_case", "linf", accuracy, epsilon=epsilon)
+        for epsilon, accuracy in ((0.005, 0.9), (0.01, 0.75))
+    ]
+    ahead = [
+        {**each, "epsilon": 0.01, "reference": name, "difference": difference}
+        for name, difference in (("adversarial", 0.08), ("lesion_map", 0.03))
+    ]
+    radii = {"rows": worst, "large_minus": ahead}
+    text = results_verdict.verdict({**report, "radii": radii})
+    assert "75.0 % adaptive; minus adversarial training: +8.0 [+5.0, +15.0]" in text
+    assert "+3.0" not in text
+
+
 def test_the_verdict_says_which_side_is_ahead():
     def of(low, high):
         ends = {"difference_low": low, "difference_high": high}

@@ -42,8 +42,9 @@ def test_skill_is_the_share_of_what_is_possible_above_a_coin():
 
 
 def test_one_line_a_radius():
-    lines = results_radii.radii_table(ROWS, BRACKET, ARMS, "lesion_map").splitlines()
-    assert lines[0].endswith("| adversarial | best: lesion map | skill of best |")
+    skilled = ("lesion_map", "large")
+    lines = results_radii.radii_table(ROWS, BRACKET, ARMS, skilled).splitlines()
+    assert lines[0].endswith("| best: lesion map | skill of best: lesion map |")
     assert lines[2].startswith("| 1.3/255, 0.080 °C | 100.0 | 80.0 [80.0, 80.0] | - |")
     assert lines[2].endswith("| 96.0 [91.0, 101.0] | 0.92 |")
     assert lines[4].endswith("| 52.0 [47.0, 57.0] | - |")
@@ -54,7 +55,8 @@ def test_skill_is_that_of_the_network_trained_for_the_radius():
         clean = row("lesion_map", None, 0.9, attack="none", protocol="clean")
         radii = (0.005, 0.01)
         rows = [row("lesion_map", e, a) for e, a in zip(radii, accuracies, strict=True)]
-        return {"trained_celsius": celsius, "rows": [clean, *rows]}
+        other = row("adversarial", None, 0.8, attack="none", protocol="clean")
+        return {"trained_celsius": celsius, "rows": [other, clean, *rows]}
 
     networks = [network(0.08, 0.95, 0.6), network(0.16, 0.9, 0.7)]
     text = results_radii.trained_table(networks, BRACKET, "lesion_map")
@@ -90,6 +92,17 @@ def test_targets_over_radii_stand_there_once_they_are_measured():
     assert "| skill of best, mean of 2 radii, % | at least 80.0 | 83.5 | yes |" in text
     assert "least of all radii, points | at least 0.0 | 2.0 | yes |" in text
     assert "| best minus adversarial, points | at least 5.0 | 10.0 | yes |" in text
+
+
+def test_more_patients_have_targets_of_their_own():
+    rows = [*ROWS, row("large", 0.005, 0.97), row("large", 0.01, 0.85)]
+    ahead = {"reference": "adversarial", "epsilon": 0.01, "difference": 0.04}
+    radii = {"rows": rows, "large_minus": [{**ahead, "epsilon": 0.005}, ahead]}
+    text = targets(radii=radii)
+    assert "best with more patients, smallest radius, % | at least 90.0 | 94.0" in text
+    line = "best with more patients minus adversarial, points | at least 5.0 | 4.0 | no"
+    assert line in text
+    assert text.count("best with more patients") == 4
 
 
 def test_accuracy_on_resolvable_patients_is_told_where_those_are_all():
@@ -136,3 +149,20 @@ def test_costs_are_told_in_units_of_adversarial_training():
         "| adversarial | 1,000 | 800 after best: lesion map | 123 | 400 | 1.00 | 4 |"
     )
     assert last.endswith("| 800 | 123 | 100 | 0.25 | 4 |")
+
+
+def test_the_comparison_at_equal_cost_is_told():
+    def cell(attack, accuracy):
+        return {"attack": attack, "accuracy": accuracy, "ci_low": 0.7, "ci_high": 0.9}
+
+    difference = {
+        "difference": 0.05, "difference_low": 0.03, "difference_high": 0.07,
+        "difference_seeds": 1,
+    }  # fmt: skip
+    rows = [cell("none", 0.9), cell("pgd", 0.8), cell("worst_case", 0.75)]
+    text = results_cost.equal_cost_sentence(
+        {"seeds": [0], "rows": rows, "best_minus_it": difference}
+    )
+    assert "(seed 0) is right on 90.0 [70.0, 90.0] %" in text
+    assert "keeps 75.0 [70.0, 90.0] % under PGD" in text
+    assert "minus that:\n+5.0 [+3.0, +7.0] points, more." in text
