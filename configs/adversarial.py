@@ -4,7 +4,7 @@ Starts from the undefended network. Threat model: Linf, epsilon = 0.125 °C.
 
     python -m experiments.train --config=configs/adversarial.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/adversarial.py:smoke
 

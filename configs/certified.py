@@ -7,7 +7,7 @@ under that noise.
     python -m experiments.train --config=configs/certified.py
     python -m experiments.certify --workdir=runs/certified
 
-A half-minute version is `configs/certified.py:smoke`. Results are in
+A small version is `configs/certified.py:smoke`. Results are in
 `docs/certificates.md`.
 """
 

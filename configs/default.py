@@ -196,7 +196,7 @@ def check_mode(mode: str) -> None:
 
 
 def shrink_for_smoke(config: Config) -> None:
-    """Turn any config into one that exercises all its parts in half a minute."""
+    """Turn any config into one that exercises all its parts quickly."""
     if config.data.builder.startswith("simulated_thermograms"):
         config.data.builder = "simulated_thermograms/tiny"
     config.data.max_examples = 16

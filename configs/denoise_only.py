@@ -6,7 +6,7 @@ trains a network behind it. No adversarial training. Threat model: Linf, epsilon
 
     python -m experiments.train --config=configs/denoise_only.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/denoise_only.py:smoke
 

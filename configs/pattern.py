@@ -9,7 +9,7 @@ and white box.
 
     python -m experiments.train --config=configs/pattern.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/pattern.py:smoke
 

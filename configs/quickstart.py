@@ -6,7 +6,7 @@ wavelet denoiser (WBAD). Threat model: Linf, epsilon = 0.125 °C (2/255 of the w
 
     python -m experiments.train --config=configs/quickstart.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/quickstart.py:smoke
 

@@ -6,7 +6,7 @@ cohort of 1,837 patients. Its workdir serves other runs as
 
     python -m experiments.train --config=configs/standard.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/standard.py:smoke
 

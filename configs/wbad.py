@@ -7,7 +7,7 @@ made here, in this config and `default.py`.
 
     python -m experiments.train --config=configs/wbad.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/wbad.py:smoke
 

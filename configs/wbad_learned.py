@@ -6,7 +6,7 @@ Linf, epsilon = 0.125 °C, graybox and white box.
 
     python -m experiments.train --config=configs/wbad_learned.py
 
-A half-minute version:
+A small version, to see that it runs:
 
     python -m experiments.train --config=configs/wbad_learned.py:smoke
 

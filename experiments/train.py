@@ -4,7 +4,7 @@ r"""Train, attack and report: the main command.
     python -m experiments.train --config=configs/wbad.py --workdir=runs/wbad \
         --config.attack.epsilon_celsius=0.125
 
-Any field of the config can be overridden; `CONFIG.py:smoke` is a half-minute version.
+Any field of the config can be overridden; `CONFIG.py:smoke` is a small version.
 The work folder defaults to `runs/<config name>`; the same command again resumes an
 interrupted run, in training or evaluation, and does nothing to a finished one. SIGTERM
 and SIGINT let it save first. Run from the repository root.

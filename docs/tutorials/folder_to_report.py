@@ -71,7 +71,7 @@ for label in ("healthy", "tumour"):
 #
 # `patient_pattern` finds the patient in the path; without it, or a table, the command
 # refuses to go on. `window` says which temperatures become pixel values 0 and 1. Add
-# `:smoke` to the config to try a folder in half a minute.
+# `:smoke` to the config to try a folder with tiny sizes.
 
 
 # %%
