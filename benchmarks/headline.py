@@ -19,7 +19,6 @@ import collections
 import contextlib
 import dataclasses
 import json
-import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -118,7 +117,7 @@ def endpoint(
             own
             for condition, own in scores.get(arm, {}).items()
             if condition[1:5] == ("test", *(wanted[name] for name in _NAMED))
-            and (epsilon is None or math.isclose(condition[5], epsilon, rel_tol=1e-6))
+            and epsilon in (None, condition[5])
         ]
         sides += chosen[:1]
     if len(sides) < 2:

@@ -12,11 +12,8 @@ card, `README.md`. `python -m experiments.evaluate --workdir=FOLDER` evaluates i
 run; the digests of the parameters are those of the results.
 """
 
-import copy
-import functools
-import operator
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -28,7 +25,7 @@ from experiments.evaluate import prepare_jax
 from experiments.model_card import model_card
 from experiments.parameter_files import FILE, write_parameters
 from experiments.released_results import of_arms, with_surrogates
-from experiments.run_folder import load_config
+from experiments.run_folder import load_config, set_fields
 from experiments.train_arm import parameters_sha256
 from experiments.trained_run import open_run
 from experiments.whole_files import read_json, write_json, write_text
@@ -81,8 +78,7 @@ def release(
         if path.stat().st_size > _MOST_BYTES:
             print(f"{path} has {path.stat().st_size / 2**20:.1f} MiB.")
     record = read_json(workdir / "config.json")
-    fields = results["meta"].get("overrides", {})
-    record["config"] = _with_fields(record["config"], fields)
+    set_fields(record["config"], results["meta"].get("overrides", {}))
     record = _of_release(record, arms, surrogates, run.image_shape)
     write_json(record, output / "config.json")
     write_json(results, output / "results.json")
@@ -103,15 +99,6 @@ def _choose(config: Config, arms: Sequence[str]) -> list[str]:
                 f"--arms has {name!r}, which started from {first!r}; name that too."
             )
     return chosen
-
-
-def _with_fields(values: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with the fields, by dotted name, of the evaluation that was recorded."""
-    values = copy.deepcopy(values)
-    for name, value in fields.items():
-        *path, field = name.split(".")
-        functools.reduce(operator.getitem, path, values)[field] = value
-    return values
 
 
 def _of_release(record, arms: list[str], surrogates: Sequence[str], image_shape):

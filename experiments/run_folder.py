@@ -5,12 +5,14 @@ import fcntl
 import functools
 import importlib.metadata
 import json
+import operator
 import os
 import pathlib
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -91,8 +93,7 @@ def check_config(config: Config, workdir: pathlib.Path) -> None:
     before, now = flatten(read_config(workdir)), flatten(to_plain(config))
     differing = [
         f"{name}: {before.get(name, 'absent')!r} there, {now.get(name, 'absent')!r} now"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name) and name not in _NOT_COMPARED
+        for name in _differing(before, now)
     ]
     if differing:
         shown = "\n  ".join(differing[:10])
@@ -112,11 +113,17 @@ def overrides(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     if not (workdir / "config.json").exists():
         return {}
     before = flatten(to_plain(load_config(workdir)))
-    return {
-        name: value
-        for name, value in sorted(flatten(to_plain(config)).items())
-        if name not in _NOT_COMPARED and before.get(name) != value
-    }
+    now = flatten(to_plain(config))
+    return {name: now[name] for name in _differing(before, now) if name in now}
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Names of the fields that are not alike, but for those that change no result."""
+    return [
+        name
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) and name not in _NOT_COMPARED
+    ]
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
@@ -149,10 +156,10 @@ def load_config(workdir: pathlib.Path) -> Config:
             config.model.options = plain["model"].pop("options", {})
             config.data.options = plain["data"].pop("options", {})
             config.data.test_options = plain["data"].pop("test_options", {})
-        for name, value in flatten(plain).items():
-            *path, field = name.split(".")
-            section = functools.reduce(lambda tree, part: tree[part], path, config)
-            section[field] = tuple(value) if isinstance(value, list) else value
+        fields = flatten(plain).items()
+        set_fields(
+            config, {n: tuple(v) if isinstance(v, list) else v for n, v in fields}
+        )
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{workdir}/config.json does not fit this version: {error}."
@@ -168,6 +175,17 @@ def default_config() -> Config:
 def to_plain(config: Config) -> dict[str, Any]:
     """The config as JSON would give it back: dicts, lists, numbers, strings, None."""
     return json.loads(config.to_json())
+
+
+def set_fields(tree: Any, fields: Mapping[str, Any]) -> None:
+    """Set fields of a config, plain or not, by their dotted names.
+
+    Raises:
+        KeyError: If a section is unknown, or the field of a locked config.
+    """
+    for name, value in fields.items():
+        *path, field = name.split(".")
+        functools.reduce(operator.getitem, path, tree)[field] = value
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -66,7 +66,7 @@ def radii_table(
     cells = []
     for each in bracket:
         own = [accuracy_at(rows, arm, each["epsilon"]) for arm in shown]
-        of_radius = [skill.get(each["multiple"]) for skill in known.values()]
+        of_radius = [found.get(each["multiple"]) for found in known.values()]
         cells.append(
             [
                 f"{255 * each['epsilon']:.2g}/255, {each['epsilon_celsius']:.3f} °C",
