@@ -7,9 +7,9 @@ r"""The four arms on 1,837 patients, tested on 1,000 others, and one better defe
 `docs/preregistration.md` says what is compared, on whom, and what was expected. Runs,
 in order, each with all seeds: `surrogate`, undefended networks that make the graybox
 images of the other seeds; `arms`, the four arms; `best`, the better defence; `long`,
-adversarial training for as long as `best` takes, under PGD and APGD. The short suite of
-attacks, in Linf; the full one is run on a copy of one seed afterwards,
-`docs/results.md` has its command.
+adversarial training for as long as `best` takes, under PGD and APGD; `learned` and
+`no_threshold`, WBAD behind two other denoisers. The short suite of attacks, in Linf;
+the full one is run on a copy of one seed afterwards, `docs/results.md` has its command.
 
 Threat model: Linf, epsilon = 0.125 °C, graybox and white box.
 
@@ -18,6 +18,7 @@ Result: `docs/results.md`, from `benchmarks/results/headline.json`.
 
 from configs import default, wbad
 from configs.default import Config
+from configs.sweeps.thresholds import CONTROLS, RULES
 
 SEEDS = (0, 1, 2)
 # Of the law of `paper`; the patients before them were seen by the learning curve.
@@ -31,6 +32,18 @@ BEST = {
 # Updates that take, after those of the undefended network, the CPU time of `best`:
 # benchmarks/results/training_cost.json.
 EQUAL_COST_STEPS = 1300
+# What `thresholds.py` found, on `paper`: thresholds that learn, and none.
+_OTHER_DENOISER = {
+    "arms": ("undefended", "wbad"),
+    "training.threshold_learning_rate": 2e-2,
+    "evaluation.attacks": ("fgsm", "pgd", "apgd"),
+    "evaluation.suite": "",
+    "evaluation.reference_arm": "wbad",
+}
+CONTRASTS = {
+    "learned": {**_OTHER_DENOISER, **RULES["learned"]},
+    "no_threshold": {**_OTHER_DENOISER, **CONTROLS["no_threshold"]},
+}
 
 
 def get_config(mode: str = "full") -> Config:
@@ -86,6 +99,7 @@ def get_config(mode: str = "full") -> Config:
                 "evaluation.suite": "",
                 "evaluation.surrogates": (),
             },
+            **CONTRASTS,
         },
         seeds=seeds,
         reference="arms",
