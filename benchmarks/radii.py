@@ -3,7 +3,7 @@
     python -m experiments.ablate --config=configs/sweeps/radii.py
     python -m benchmarks.radii --sweep=runs/radii
 
-Writes `benchmarks/results/radii.json`: for each network the radius that it was trained
+Writes `benchmarks/results/radii.json`: for each network the radii that it was trained
 for, and its accuracy on the sealed test patients, clean and in the adaptive worst case
 at all radii of its evaluation.
 """
@@ -31,22 +31,26 @@ def network_row(run: str, folders: Sequence[pathlib.Path]) -> dict[str, Any]:
         )
         for folder in folders
     }
+    config = load_config(folders[0])
+    celsius = config.attack.epsilon_celsius
+    drawn_from = config.arm[config.arms[-1]].epsilon_range
     return {
         "run": run,
-        "trained_celsius": load_config(folders[0]).attack.epsilon_celsius,
+        # From this radius to that: one and the same where it was trained for one.
+        "trained_celsius": [celsius * multiple for multiple in drawn_from],
         "seeds": list(seeds),
         "rows": arm_rows(scores_of_arms(seeds), labels_of(seeds)),
     }
 
 
 def report_of(sweep: pathlib.Path) -> dict[str, Any]:
-    """The results file, small radii first.
+    """The results file, small radii first, networks for several radii last.
 
     Raises:
         FileNotFoundError: If nothing is finished.
     """
     rows = [network_row(*run) for run in sweep_scores.finished_runs(sweep).items()]
-    rows.sort(key=lambda row: row["trained_celsius"])
+    rows.sort(key=lambda row: (len({*row["trained_celsius"]}), row["trained_celsius"]))
     return {"command": COMMAND, "networks": rows}
 
 

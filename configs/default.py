@@ -229,6 +229,9 @@ def _arm(objective: str, *, denoise: bool) -> Config:
     # Shares of the steps with epsilon 0, and then with epsilon rising.
     arm.epsilon_delay = 0.0
     arm.epsilon_ramp = 0.3 if robust else 0.0
+    # Multiples of epsilon, between which each example of a training step draws its own,
+    # uniform in the logarithm. Validation and evaluation keep to epsilon.
+    arm.epsilon_range = (1.0, 1.0)
     # Validation score that picks the best checkpoint.
     arm.select_by = "robust_accuracy" if robust else "clean_accuracy"
     return arm

@@ -111,6 +111,14 @@ ARM_RULES = {
     "num_steps": _number("at least 0", lambda x: x >= 0),
     "epsilon_delay": _SHARE,
     "epsilon_ramp": _SHARE,
+    "epsilon_range": Rule(
+        "two positive numbers, the smaller first",
+        lambda values: (
+            _all("", lambda x: x > 0).holds(values)
+            and len(values) == 2
+            and values[0] <= values[1]
+        ),
+    ),
     "select_by": Rule(f"one of {SCORES}", lambda name: name in SCORES),
     "objective": Rule(
         f"one of {tuple(training.OBJECTIVES)}", lambda name: name in training.OBJECTIVES

@@ -29,6 +29,7 @@ class Arm:
     weight_perturbation: training.WeightPerturbation | None
     init_from: str
     epsilon_share: Callable[[jax.Array], jax.Array]
+    epsilon_range: tuple[float, float]
 
 
 def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
@@ -97,6 +98,7 @@ def _build_arm(config: Config, name: str, image_shape) -> Arm:
             round(settings.epsilon_ramp * settings.num_steps),
             round(settings.epsilon_delay * settings.num_steps),
         ),
+        epsilon_range=tuple(settings.epsilon_range),
     )
 
 

@@ -176,6 +176,7 @@ def _run(
         arm.optimizer,
         average=arm.average,
         epsilon_share=arm.epsilon_share,
+        epsilon_range=arm.epsilon_range,
         weight_perturbation=arm.weight_perturbation,
         augment=_augment(config, train),
         accumulation_steps=config.training.accumulation_steps,

@@ -81,13 +81,14 @@ def radii_table(
 
 
 def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
-    """One line a radius, one column a network that was trained for one of them.
+    """One line a radius, one column a network that was trained for one, or for all.
 
     The last column is the skill of the network trained for that radius, so that none is
     chosen by what it does on test patients.
 
     Args:
-        networks: Of `benchmarks.radii`, each with `trained_celsius` and `rows`.
+        networks: Of `benchmarks.radii`, each with `trained_celsius`, smallest and
+            largest radius in training, and `rows`.
         bracket: Of `benchmarks.headline_bracket`.
         arm: Whose rows.
     """
@@ -98,7 +99,9 @@ def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
             f"{skill(row['accuracy'], each['informed']['ceiling']):.2f}"
             for network, row in zip(networks, own, strict=True)
             if row is not None
-            and same(network["trained_celsius"], each["epsilon_celsius"])
+            and all(
+                same(c, each["epsilon_celsius"]) for c in network["trained_celsius"]
+            )
         ]
         cells.append(
             [
@@ -113,10 +116,16 @@ def trained_table(networks: Rows, bracket: Rows, arm: str) -> str:
         for n in networks
     ]
     cells.insert(0, ["clean", "-", *(with_interval(row) for row in clean), "-"])
-    heads = [f"trained for {network['trained_celsius']:.3f} °C" for network in networks]
+    heads = [trained_for(*network["trained_celsius"]) for network in networks]
     return table(
         ["attacked with", "certified A", *heads, "skill on the diagonal"], cells
     )
+
+
+def trained_for(low: float, high: float) -> str:
+    """What a network was trained for, in °C."""
+    radii = f"{low:.3f}" if same(low, high) else f"{low:.3f} to {high:.3f}"
+    return f"trained for {radii} °C"
 
 
 def draw_radii(

@@ -125,11 +125,13 @@ def certified_of(bracket: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def networks_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Networks of the better defence by the radius they were trained for."""
+    """Networks of the better defence by their radius, those for several radii last."""
     trained = report["config"]["attack"]["epsilon_celsius"]
-    own = {"trained_celsius": trained, "rows": report["radii"]["rows"]}
+    own = {"trained_celsius": [trained] * 2, "rows": report["radii"]["rows"]}
     networks = [own, *read_results("radii")["networks"]]
-    return sorted(networks, key=lambda network: network["trained_celsius"])
+    return sorted(
+        networks, key=lambda n: (len({*n["trained_celsius"]}), n["trained_celsius"])
+    )
 
 
 def radii_section(report: Mapping[str, Any], bracket: Rows) -> str:

@@ -58,14 +58,16 @@ def test_skill_is_that_of_the_network_trained_for_the_radius():
         other = row("adversarial", None, 0.8, attack="none", protocol="clean")
         return {"trained_celsius": celsius, "rows": [other, clean, *rows]}
 
-    networks = [network(0.08, 0.95, 0.6), network(0.16, 0.9, 0.7)]
+    networks = [network((0.08, 0.08), 0.95, 0.6), network((0.16, 0.16), 0.9, 0.7)]
+    networks.append(network((0.08, 0.16), 0.93, 0.65))  # on no diagonal
     text = results_radii.trained_table(networks, BRACKET, "lesion_map")
     head, _, clean, half, whole, last = text.splitlines()
-    assert head.endswith("trained for 0.160 °C | skill on the diagonal |")
+    last_two = "trained for 0.080 to 0.160 °C | skill on the diagonal |"
+    assert head.endswith(f"trained for 0.160 °C | {last_two}")
     assert clean.startswith("| clean | - | 90.0 [85.0, 95.0] | 90.0")
-    assert half.endswith("| 90.0 [85.0, 95.0] | 0.90 |")  # 0.95 under a ceiling of 1
-    assert whole.endswith("| 70.0 [65.0, 75.0] | 0.50 |")  # 0.7 under one of 0.9
-    assert last.endswith("| - | - | - |")
+    assert half.endswith("| 93.0 [88.0, 98.0] | 0.90 |")  # 0.95 under a ceiling of 1
+    assert whole.endswith("| 65.0 [60.0, 70.0] | 0.50 |")  # 0.7 under one of 0.9
+    assert last.endswith("| - | - | - | - |")
 
 
 def targets(resolvable=10, **more):

@@ -165,6 +165,14 @@ MISTAKES = {
         {"arm.wbad.epsilon_ramp": NAN},
         ["config.arm.wbad.epsilon_ramp", "between 0 and 1", "nan"],
     ),
+    "radii in the wrong order": (
+        {"arm.wbad.epsilon_range": (2.0, 0.5)},
+        ["config.arm.wbad.epsilon_range", "two positive numbers", "(2.0, 0.5)"],
+    ),
+    "one radius of two": (
+        {"arm.wbad.epsilon_range": (1.0,)},
+        ["config.arm.wbad.epsilon_range", "two positive numbers", "(1.0,)"],
+    ),
     "decay of NaN": ({"training.ema_decay": NAN}, ["training", "ema_decay", "nan"]),
     "epsilon of NaN": ({"attack.epsilon": NAN}, ["attack.epsilon", "positive", "nan"]),
     "negative radius in L2": (

@@ -75,6 +75,65 @@ def test_many_steps_compile_once(key):
     assert int(state.step) == 5
 
 
+@dataclasses.dataclass(frozen=True)
+class WholeBudget:
+    """Raises every pixel by epsilon."""
+
+    norm: str = "linf"
+
+    def __call__(self, logits_fn, key, images, labels, *, epsilon, **_):
+        moved = images + jnp.broadcast_to(epsilon, labels.shape)[:, None, None, None]
+        nothing = jnp.zeros(labels.shape)
+        return attacks.AttackResult(moved, nothing > 0, nothing, nothing)
+
+
+def radii_met(key, step_index=0, size=600, **options):
+    """Smallest, largest and median radius that a step's examples are attacked with."""
+    crafted = training.mixture(logits_fn_of, {"up": WholeBudget()}, {"up": 1.0})
+
+    def loss(params, batch, images):
+        radii = jnp.mean(images["up"] - batch.images, axis=(1, 2, 3))
+        found = {"min": radii.min(), "max": radii.max(), "median": jnp.median(radii)}
+        return crafted.loss(params, batch, images)[0], found
+
+    step, state = make(training.Objective(crafted.craft, loss), **options)
+    state = state._replace(step=jnp.int32(step_index))
+    _, metrics = step(state, batch_at(0, size), key, {"linf": jnp.float32(0.1)})
+    return [float(metrics[name]) for name in ("min", "median", "max")]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_example_draws_a_radius_of_its_own(key, parts):
+    options = {"epsilon_range": (0.25, 4.0), "accumulation_steps": parts}
+    low, median, high = radii_met(key, **options)
+    assert 0.025 - 1e-6 <= low < 0.027
+    assert 0.37 < high <= 0.4 + 1e-6
+    assert 0.08 < median < 0.125  # the middle of the logarithms: 1 times the budget
+    assert radii_met(key, step_index=1, **options)[1] != median
+
+
+@pytest.mark.fast
+def test_one_radius_for_all_unless_asked(key):
+    np.testing.assert_allclose(radii_met(key), 0.1, rtol=1e-4)
+    np.testing.assert_allclose(radii_met(key, epsilon_range=(2, 2)), 0.2, rtol=1e-4)
+
+
+@pytest.mark.fast
+def test_a_rising_radius_scales_what_is_drawn(key):
+    options = {"epsilon_share": lambda step: jnp.float32(0.5)}
+    low, _, high = radii_met(key, epsilon_range=(1.0, 2.0), **options)
+    assert 0.05 - 1e-6 <= low < 0.052
+    assert 0.098 < high <= 0.1 + 1e-6
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("wrong", [(0.0, 1.0), (2.0, 1.0), (1.0, float("inf"))])
+def test_impossible_ranges_are_refused(wrong):
+    with pytest.raises(ValueError, match="epsilon_range must be two positive"):
+        make(epsilon_range=wrong)
+
+
 @pytest.mark.fast
 def test_one_step_of_gradient_descent_in_closed_form(key):
     objective = training.mixture(logits_fn_of, {}, {"clean": 1.0})

@@ -1,5 +1,6 @@
 """The jit boundary of training: one update of the parameters, attack included."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from wbad_jax.types import Batch, Images, Key, Params, PerExample
 # Folded into the key of a step for augmentation; objectives fold in small numbers.
 _AUGMENTATION = 2**31 - 1
 _PARTS = 2**31 - 2  # likewise for the parts of a batch
+_RADII = 2**31 - 3  # and for the radius of each example
 
 
 class TrainState(NamedTuple):
@@ -72,6 +74,7 @@ def make_train_step(
     *,
     average: averaging.Decay | None = None,
     epsilon_share: Callable[[jax.Array], jax.Array] | None = None,
+    epsilon_range: tuple[float, float] = (1.0, 1.0),
     weight_perturbation: WeightPerturbation | None = None,
     augment: Callable[[Key, Images], Images] | None = None,
     accumulation_steps: int = 1,
@@ -87,6 +90,9 @@ def make_train_step(
         average: Decay of the averaged parameters; `averaging.exponential()` if None.
         epsilon_share: From the step to the share of the budgets in force; all of them
             at all times if None.
+        epsilon_range: Multiples of the budgets, between which each example of a step
+            draws its own, uniform in the logarithm. One network for many radii: with
+            two equal numbers it is trained for one.
         weight_perturbation: Where to take the optimiser's gradient; at the parameters
             themselves if None. Costs one more gradient.
         augment: Changes the images before anything else sees them; its draws do not
@@ -100,6 +106,9 @@ def make_train_step(
     Returns:
         The compiled step. `metrics` are scalars still on the device: fetch them only
         when they are logged, so that the host does not wait on every step.
+
+    Raises:
+        ValueError: If `epsilon_range` is not two positive numbers in order.
 
     Examples:
         >>> import jax, jax.numpy as jnp, optax
@@ -115,6 +124,7 @@ def make_train_step(
         (1, 0.693)
     """
     average = average or averaging.exponential()
+    multiples_of = _radii(epsilon_range)
 
     def train_step(state: TrainState, batch: Batch, key: Key, budgets: Budgets):
         # Folding in the step, not splitting a carried key: a run resumed from a
@@ -126,7 +136,7 @@ def make_train_step(
             images = augment(jax.random.fold_in(key, _AUGMENTATION), batch.images)
             batch = batch._replace(images=images)
         (loss, metrics), grads = _differentiate(
-            objective, state, key, budgets, weight_perturbation,
+            objective, state, key, budgets, multiples_of, weight_perturbation,
             split_batch(batch, accumulation_steps),
         )  # fmt: skip
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -149,7 +159,32 @@ def make_train_step(
     return jax.jit(train_step, donate_argnums=0)
 
 
-def _differentiate(objective, state, key, budgets, weight_perturbation, parts):
+def _radii(
+    epsilon_range: tuple[float, float],
+) -> Callable[[Key, Batch], jax.Array]:
+    """From a key and examples to the multiple of the budgets that each is to meet."""
+    low, high = epsilon_range
+    if not 0 < low <= high < math.inf:
+        raise ValueError(
+            "epsilon_range must be two positive numbers, the smaller first, got "
+            f"{tuple(epsilon_range)}."
+        )
+    if low == high:
+        return lambda key, batch: jnp.float32(low)
+
+    def multiples(key: Key, batch: Batch) -> jax.Array:
+        return jnp.exp(
+            jax.random.uniform(
+                key, batch.labels.shape, minval=math.log(low), maxval=math.log(high)
+            )
+        )
+
+    return multiples
+
+
+def _differentiate(
+    objective, state, key, budgets, multiples_of, weight_perturbation, parts
+):
     """Loss, metrics and the gradient for the optimiser, of parts of a batch."""
     grad_fn = jax.value_and_grad(objective.loss, has_aux=True)
     keys = [key]
@@ -158,7 +193,9 @@ def _differentiate(objective, state, key, budgets, weight_perturbation, parts):
 
     def attacked(keyed_part):
         part_key, part = keyed_part
-        versions = objective.craft(state.params, part_key, part, budgets)
+        multiples = multiples_of(jax.random.fold_in(part_key, _RADII), part)
+        radii = jax.tree.map(lambda budget: budget * multiples, budgets)
+        versions = objective.craft(state.params, part_key, part, radii)
         # What the attacks exchange between devices comes before what the loss does.
         versions, part = stages.in_order(versions, part)
         return grad_fn(state.params, part, versions), (part, versions)
