@@ -42,6 +42,28 @@ def cost_table(
     return table([*head, "of adversarial", "adaptive attacks, min"], cells)
 
 
+def hours_sentence(
+    rows: Rows, minutes: Mapping[str, Mapping[str, Sequence[float]]]
+) -> str:
+    """How long one seed of all arms takes on one core, and of what that is the sum.
+
+    Args:
+        rows: Of `benchmarks/results/training_cost.json`.
+        minutes: Of attacks, by arm and protocol, one number a seed.
+    """
+    training = sum(row["steps"] * row["step"]["cpu_ms"] for row in rows) / 60_000
+    adaptive = sum(statistics.median(own["adaptive"]) for own in minutes.values())
+    # Arms of one run share their graybox images, and have the same minutes.
+    runs = {tuple(own["graybox"]) for own in minutes.values()}
+    graybox = sum(map(statistics.median, runs))
+    hours = (training + adaptive + graybox) / 60
+    return (
+        f"All arms of one seed: {hours:.1f} hours on one core, of which training takes "
+        f"{training:.0f} minutes,\nadaptive attacks {adaptive:.0f} and graybox "
+        f"{graybox:.0f}; sums of medians over seeds.\n"
+    )
+
+
 def equal_cost_sentence(report: Mapping[str, Any]) -> str:
     """Adversarial training for as long as the better defence takes.
 

@@ -15,7 +15,11 @@ from typing import Any
 
 from docs.figures.page_tables import DOCS, read_results, table, with_interval, write
 from docs.figures.results_cohort import cohort_table
-from docs.figures.results_cost import cost_table, equal_cost_sentence
+from docs.figures.results_cost import (
+    cost_table,
+    equal_cost_sentence,
+    hours_sentence,
+)
 from docs.figures.results_figure import draw_headline
 from docs.figures.results_radii import draw_radii, radii_table, trained_table
 from docs.figures.results_real import real_table, tuned_table
@@ -48,6 +52,7 @@ _SHORT = (
 def page_tables() -> dict[str, str]:
     """The tables of the page by the name of their mark."""
     report, bracket = read_results("headline"), read_results("headline_bracket")
+    trained = read_results("training_cost")["rows"]
     real = read_results("dmr_ir_transfer")["sets"]
     return {
         "all": accuracy_table(report["rows"], conditions_of(report["rows"])),
@@ -56,9 +61,8 @@ def page_tables() -> dict[str, str]:
         "radii": radii_section(report, bracket["rows"]),
         "trained": trained_table(networks_of(report), bracket["rows"], _BEST),
         "cohort": cohort_table(read_results("cohort_size")["rows"]),
-        "cost": cost_table(
-            read_results("training_cost")["rows"], report["attack_minutes"], _ARMS
-        ),
+        "cost": cost_table(trained, report["attack_minutes"], _ARMS),
+        "hours": hours_sentence(trained, report["attack_minutes"]),
         "equal": equal_cost_sentence(report["equal_cost"]),
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),

@@ -153,6 +153,21 @@ def test_costs_are_told_in_units_of_adversarial_training():
     assert last.endswith("| 800 | 123 | 100 | 0.25 | 4 |")
 
 
+def test_hours_are_those_of_all_arms_and_of_the_graybox_images_of_each_run():
+    rows = [{"steps": steps, "step": {"cpu_ms": 300.0}} for steps in (1000, 2000)]
+    shared = {"graybox": [10.0, 12.0, 90.0]}
+    minutes = {
+        "one": {**shared, "adaptive": [1.0, 9.0, 4.0]},
+        "two": {**shared, "adaptive": [20.0, 20.0, 20.0]},
+        "other run": {"graybox": [9.0], "adaptive": [0.0]},
+    }
+    text = " ".join(results_cost.hours_sentence(rows, minutes).split())
+    assert text == (
+        "All arms of one seed: 1.0 hours on one core, of which training takes 15 "
+        "minutes, adaptive attacks 24 and graybox 21; sums of medians over seeds."
+    )
+
+
 def test_the_comparison_at_equal_cost_is_told():
     def cell(attack, accuracy):
         return {"attack": attack, "accuracy": accuracy, "ci_low": 0.7, "ci_high": 0.9}
