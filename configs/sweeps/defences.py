@@ -29,6 +29,11 @@ PLAIN = {
         "denoiser.threshold_rule": "fixed",
         "denoiser.threshold": 100.0,
     },
+    # What adversarial training has by default, taken away.
+    "from_scratch": {"arm.adversarial.init_from": ""},
+    "one_sided": {"model.mirrored": False},
+    # Of twice epsilon: what smoothing trains with.
+    "noise": {"training.augmentation.noise_sigma": 0.0157},
 }
 MAPS = {
     "lesion_map": _MAP,

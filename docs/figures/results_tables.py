@@ -33,7 +33,9 @@ _PROTOCOLS = ("clean", "graybox", "adaptive")
 _NAMES = {
     "none": "as they are", "fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "cw": "C&W",
     "twin": "twin", "template": "template", "subband": "approximation band",
-    "fab": "FAB", "fmn": "FMN", "square": "Square", "worst_case": "worst case",
+    "details": "detail bands", "fab": "FAB", "fmn": "FMN",
+    "square_blocks": "Square in blocks", "square": "Square", "noise": "noise",
+    "worst_case": "worst case",
 }  # fmt: skip
 _ARMS = {
     "undefended": "undefended", "denoise_frozen": "denoiser before it",
