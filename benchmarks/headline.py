@@ -24,13 +24,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from benchmarks.arm_outcomes import Seeds, arm_rows, gather, labels_of, scores_of_arms
 from benchmarks.measure import write_sweep_report
 from experiments import sweep_scores
 from experiments.sweep_scores import Scores
-from wbad_jax import evaluation
-from wbad_jax.evaluation import Outcome
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "headline.json"
 PRIMARY = {
@@ -48,55 +45,6 @@ RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
 LONG_RUN, LARGE_RUN = "long", "large"
 RADII_RUNS = ("arms_radii", "best_radii")
 _NAMED = ("protocol", "attack", "norm")
-Seeds = Mapping[int, Sequence[Outcome]]
-
-
-def gather(sweep: pathlib.Path, runs: Sequence[str] = RUNS) -> dict[int, list[Outcome]]:
-    """Outcomes of the arms and of the better defence, by seed.
-
-    Raises:
-        FileNotFoundError: If nothing is finished.
-    """
-    found: dict[int, list[Outcome]] = {}
-    for run in runs:
-        for path in sorted(sweep.glob(f"{run}/seed*/predictions.parquet")):
-            seed = int(path.parent.name.removeprefix("seed"))
-            found.setdefault(seed, []).extend(evaluation.read_parquet(path))
-    if not found:
-        raise FileNotFoundError(f"{sweep} has no finished run.")
-    return dict(sorted(found.items()))
-
-
-def scores_of_arms(outcomes: Seeds) -> dict[str, dict[tuple, Scores]]:
-    """Scores of each arm by condition, of the seeds that have the arm."""
-    arms = [outcome.condition.arm for own in outcomes.values() for outcome in own]
-    found = {}
-    for arm in dict.fromkeys(arms):
-        seeds = [
-            [outcome for outcome in own if outcome.condition.arm == arm]
-            for own in outcomes.values()
-        ]
-        found[arm] = sweep_scores.by_condition([own for own in seeds if own])
-    return found
-
-
-def arm_rows(
-    scores: Mapping[str, Mapping[tuple, Scores]], labels: np.ndarray
-) -> list[dict[str, Any]]:
-    """One row an arm and condition; `labels` are those of the test images."""
-    rows = []
-    for by_condition in scores.values():
-        for condition, own in by_condition.items():
-            mean = own.correct.mean(axis=0)
-            rows.append(
-                dict(zip(sweep_scores.CONDITION, condition, strict=True))
-                | sweep_scores.accuracy_of(own)
-                | {
-                    "sensitivity": float(mean[labels == 1].mean()),
-                    "specificity": float(mean[labels == 0].mean()),
-                }
-            )
-    return rows
 
 
 def endpoint(
@@ -143,22 +91,13 @@ def attack_minutes(seeds: Seeds) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def labels_of(seeds: Seeds) -> np.ndarray:
-    """Labels of the test images."""
-    return next(
-        outcome.labels
-        for outcome in next(iter(seeds.values()))
-        if outcome.condition.set == "test"
-    )
-
-
 def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     """The results file.
 
     Raises:
         FileNotFoundError: If nothing is finished.
     """
-    outcomes = gather(sweep)
+    outcomes = gather(sweep, RUNS)
     first = min(path for run in RUNS for path in sweep.glob(f"{run}/seed*/config.json"))
     record = json.loads(first.read_text("utf-8"))
     report = {
@@ -171,7 +110,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         report["equal_cost"] = equal_cost(sweep)
     # Evaluations of copies, where they were made.
     with contextlib.suppress(FileNotFoundError):
-        report["full"] = _summary(gather(sweep, FULL_RUNS))
+        report["full"] = _summary(gather(sweep, FULL_RUNS, suite="full"))
     with contextlib.suppress(FileNotFoundError):
         report["radii"] = radii_of(sweep)
     return report

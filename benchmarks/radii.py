@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.headline import arm_rows, labels_of, scores_of_arms
+from benchmarks.arm_outcomes import arm_rows, labels_of, scores_of_arms
 from benchmarks.measure import write_sweep_report
 from experiments import sweep_scores
 from experiments.run_folder import load_config

@@ -119,6 +119,20 @@ def test_copies_evaluated_again_stand_beside_the_others(sweep):
     assert found == {epsilon: sum(left) / 4 for epsilon, left in at}
 
 
+def test_a_copy_counts_as_full_once_the_full_suite_was_run_on_it(sweep):
+    folder = sweep / "arms_full" / "seed0"
+    known = {"arm": "adversarial", "labels": LABELS}
+    outcomes = [outcome([1, 1, 1, 1], **known)]
+    outcomes.append(outcome([1, 0, 0, 0], attack="fmn", **known))
+    write_run(folder, outcomes)
+    for suite in ("short", "full"):
+        (folder / "results.json").write_text(json.dumps({"meta": {"suite": suite}}))
+        report = headline.report_of(sweep)
+        assert ("full" in report) == (suite == "full")
+    worst = [row for row in report["full"]["rows"] if row["attack"] == "worst_case"]
+    assert [row["accuracy"] for row in worst] == [0.25]
+
+
 def test_more_patients_are_compared_at_each_radius(sweep):
     def run(arm, *accuracies):
         known = {"arm": arm, "labels": LABELS}
@@ -148,4 +162,4 @@ def test_more_patients_are_compared_at_each_radius(sweep):
 
 def test_nothing_finished_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished run"):
-        headline.gather(tmp_path)
+        headline.report_of(tmp_path)
