@@ -112,7 +112,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         rows.append(row)
     return {
         "command": "python -m experiments.ablate --config=configs/sweeps/thresholds.py",
-        "commit": _commit(folders[REFERENCES[0]][0]),
+        "commit": commit_of(folders[REFERENCES[0]][0]),
         # What the graybox images leave of an undefended network of another seed.
         "control": sweep_scores.accuracy_of(
             sweep_scores.of_arm(surrogates[-1:], SURROGATE, CONDITIONS)["graybox"]
@@ -131,7 +131,8 @@ def _ratios(run: TrainedRun) -> list[dict[str, float]]:
     return lesion_ratios(lesions, budget, run.config.denoiser.wavelet, _LEVELS)
 
 
-def _commit(workdir: pathlib.Path) -> str:
+def commit_of(workdir: pathlib.Path) -> str:
+    """Commit that trained a run."""
     return json.loads((workdir / "config.json").read_text("utf-8"))["commit"]
 
 

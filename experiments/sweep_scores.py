@@ -93,6 +93,13 @@ def of_arm(
         conditions: Protocol, attack and norm by name; of several radii the last counts.
     """
     seeds = [evaluation.read_parquet(f / "predictions.parquet") for f in folders]
+    return named(seeds, arm, conditions)
+
+
+def named(
+    seeds: Sequence[list[Outcome]], arm: str, conditions: Mapping[str, tuple]
+) -> dict[str, Scores]:
+    """As `of_arm`, of outcomes by seed."""
     return {
         name: scores
         for condition, scores in by_condition(seeds).items()

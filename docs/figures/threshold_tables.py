@@ -1,6 +1,7 @@
 """Tables and figure of `docs/thresholds.md`, from the ablation's results file.
 
     python -m benchmarks.thresholds
+    python -m benchmarks.threshold_contrasts
     python -m docs.figures.threshold_tables
 
 Writes the tables between the marks in the page, and draws `docs/images/ablation.png`.
@@ -54,6 +55,17 @@ def tables() -> dict[str, str]:
         "converged": converged_table(rows),
         "left": left_table(rows),
         "ratios": ratios_table(report["ratios"]),
+        **contrast_tables(read_results("threshold_contrasts")["rows"]),
+    }
+
+
+def contrast_tables(rows: Rows) -> dict[str, str]:
+    """Those of the contrasts that are repeated on the cohort of the headline."""
+    names = _CONDITIONS[:3]
+    return {
+        "paper": accuracy_table(rows, names),
+        "paper_learned": endpoints_table(rows, ("learned",)),
+        "paper_converged": converged_table(rows),
     }
 
 
@@ -63,18 +75,18 @@ def in_order(rows: Rows) -> list[Mapping[str, Any]]:
     return sorted(rows, key=lambda row: places.index(row["run"]))
 
 
-def accuracy_table(rows: Rows) -> str:
+def accuracy_table(rows: Rows, conditions: Sequence[str] = _CONDITIONS) -> str:
     """One line a run: accuracy in % with its interval over patients."""
     cells = [
         [
             NAMES[row["run"]],
             str(len(row["seeds"])),
-            *(with_interval(row["accuracy"][name]) for name in _CONDITIONS),
+            *(with_interval(row["accuracy"][name]) for name in conditions),
         ]
         for row in rows
     ]
-    head = ["accuracy in % [95 %]", "seeds", *_CONDITIONS[:3], "approximation alone"]
-    return table(head, cells)
+    head = ["approximation alone" if n == "approximation" else n for n in conditions]
+    return table(["accuracy in % [95 %]", "seeds", *head], cells)
 
 
 def control_sentence(row: Mapping[str, Any]) -> str:

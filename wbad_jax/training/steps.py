@@ -124,7 +124,7 @@ def make_train_step(
         (1, 0.693)
     """
     average = average or averaging.exponential()
-    multiples_of = _radii(epsilon_range)
+    multiples_of = _drawn_from(epsilon_range)
 
     def train_step(state: TrainState, batch: Batch, key: Key, budgets: Budgets):
         # Folding in the step, not splitting a carried key: a run resumed from a
@@ -159,7 +159,7 @@ def make_train_step(
     return jax.jit(train_step, donate_argnums=0)
 
 
-def _radii(
+def _drawn_from(
     epsilon_range: tuple[float, float],
 ) -> Callable[[Key, Batch], jax.Array]:
     """From a key and examples to the multiple of the budgets that each is to meet."""
