@@ -180,7 +180,7 @@ for name, (logits, params) in models.items():
     clean, under_attack = robust_accuracy(
         params, jax.random.key(1), images, labels, epsilons
     )
-    curve = np.array([clean, *under_attack])
+    curve = np.array([clean, *under_attack], np.float64)
     axis.plot(celsius, 100 * curve, marker="o", label=name)
     print(
         name,

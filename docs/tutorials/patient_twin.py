@@ -80,6 +80,10 @@ for first, second in (("log_heat", "log_diameter"), ("depth", "log_power")):
     )
 
 # %% [markdown]
+# `converged` is False where the last step was longer than 0.3 stated deviations: the
+# model has kinks where a boundary of tissue passes a cell of the grid, and a fit may
+# stop at one. Look at the residual then.
+#
 # What the skin shows is the heat of the tumour in watts and its place. A small hot
 # tumour and a larger, less hot one look alike, and a picture at rest does not separate
 # them: the correlations say so. Where a tumour has recruited vessels of its own, which
