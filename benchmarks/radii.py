@@ -13,25 +13,19 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.arm_outcomes import arm_rows, labels_of, scores_of_arms
+from benchmarks.arm_outcomes import arm_rows, gather, labels_of, scores_of_arms
 from benchmarks.measure import write_sweep_report
 from experiments import sweep_scores
 from experiments.run_folder import load_config
-from wbad_jax import evaluation
 
 COMMAND = "python -m experiments.ablate --config=configs/sweeps/radii.py"
 RESULTS = pathlib.Path(__file__).parent / "results" / "radii.json"
 
 
-def network_row(run: str, folders: Sequence[pathlib.Path]) -> dict[str, Any]:
+def network_row(sweep: pathlib.Path, run: str) -> dict[str, Any]:
     """What a network was trained for, and its rows."""
-    seeds = {
-        load_config(folder).seed: evaluation.read_parquet(
-            folder / "predictions.parquet"
-        )
-        for folder in folders
-    }
-    config = load_config(folders[0])
+    seeds = gather(sweep, (run,))
+    config = load_config(sweep / run / f"seed{next(iter(seeds))}")
     celsius = config.attack.epsilon_celsius
     drawn_from = config.arm[config.arms[-1]].epsilon_range
     return {
@@ -49,7 +43,7 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If nothing is finished.
     """
-    rows = [network_row(*run) for run in sweep_scores.finished_runs(sweep).items()]
+    rows = [network_row(sweep, run) for run in sweep_scores.finished_runs(sweep)]
     rows.sort(key=lambda row: (len({*row["trained_celsius"]}), row["trained_celsius"]))
     return {"command": COMMAND, "networks": rows}
 

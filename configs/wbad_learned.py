@@ -10,8 +10,8 @@ A small version, to see that it runs:
 
     python -m experiments.train --config=configs/wbad_learned.py:smoke
 
-Result: none of this config itself; `docs/thresholds.md` has learned thresholds on the
-smaller cohort.
+Result: none of this config itself; `docs/thresholds.md` has learned thresholds on this
+cohort and on a smaller one.
 """
 
 from configs import default

@@ -199,7 +199,9 @@ def full_section(report: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, full["seeds"]))
     rows = full["rows"]
     lines = accuracy_table(rows, [c for c in conditions_of(rows) if c[0] != "graybox"])
-    return f"Seeds: {seeds}.\n\n{lines}\n{endpoints_table(full)}"
+    compared = full["primary"] or full["secondary"]
+    endpoints = f"\n{endpoints_table(full)}" if compared else ""
+    return f"Seeds: {seeds}.\n\n{lines}{endpoints}"
 
 
 def _called(condition: tuple) -> str:
