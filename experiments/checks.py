@@ -144,7 +144,7 @@ def _records(config, folds: list[Fold], outcomes, rows) -> dict[str, ArmRecord]:
     record = functools.partial(
         ArmRecord,
         num_examples=num_examples,
-        threat_model=_threat_model(config, folds[0]),
+        threat_model=_threat_model(config, folds[0], outcomes),
         pair_bounds=bounds,
     )
 
@@ -161,9 +161,11 @@ def _records(config, folds: list[Fold], outcomes, rows) -> dict[str, ArmRecord]:
     return {arm: of(arm, undefended=undefended) for arm in config.arms}
 
 
-def _threat_model(config, fold: Fold) -> dict[str, Any]:
+def _threat_model(config, fold: Fold, outcomes) -> dict[str, Any]:
     low, high = fold.test.window
     norms = {a.norm for a in attack_settings.evaluation_attacks(config).values()}
+    # An evaluation may have its curve alone, whose attacks are not among those.
+    norms |= {outcome.condition.norm for outcome in outcomes} - {None}
     return {
         "norms": sorted(norms),
         "epsilon": {norm: size for norm, size in fold.budgets.items() if norm in norms},

@@ -89,6 +89,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except (AttributeError, KeyError) as error:
         # ml_collections names the closest field that exists.
         _fail(f"no such config field: {_innermost(error)}", WRONG_USE)
+    except BrokenPipeError:
+        # Whoever read the help has left, as `head` does. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
         _fail(f"the config cannot be read: {error}", WRONG_USE)
     _check_loaded()

@@ -303,6 +303,12 @@ def test_help(command):
     assert "workdir/config.json" in output
 
 
+def test_who_stops_reading_the_help_is_told_nothing_more(command):
+    process = command("evaluate", "--help")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+
+
 def test_evaluate_without_a_run(command, tmp_path):
     process = command("evaluate", f"--workdir={tmp_path}")
     _, errors = process.communicate(timeout=120)

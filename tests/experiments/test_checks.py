@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 
 import pytest
 
@@ -12,6 +13,7 @@ from experiments.config_errors import ConfigError
 from experiments.evaluate import evaluate_run
 from experiments.run_folder import load_config
 from experiments.train import train_and_evaluate
+from tests.hand_made import outcome
 from wbad_jax import evaluation, training
 from wbad_jax.evaluation import masking
 
@@ -64,6 +66,17 @@ def test_a_run_checks_what_it_recorded(trained):
     assert meta["num_failed"] == sum(c["status"] == "fail" for c in found.values())
     fields = {"id", "title", "arm", "status", "sentence", "evidence"}
     assert all(set(check) == fields for check in found.values())
+
+
+def test_the_threat_model_has_the_norm_of_a_curve_alone():
+    config = quickstart.get_config("smoke")
+    config.evaluation.attacks = ()
+    image = types.SimpleNamespace(window=(22.0, 38.0))
+    fold = types.SimpleNamespace(test=image, budgets={"linf": 0.01, "l2": 0.1})
+    outcomes = [outcome([1, 1]), outcome([1, 0], attack="apgd", norm="linf")]
+    found = checks._threat_model(config, fold, outcomes)
+    assert found["norms"] == ["linf"]
+    assert found["epsilon"] == {"linf": 0.01}
 
 
 @pytest.mark.slow
