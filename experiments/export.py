@@ -77,7 +77,7 @@ def export_arm(
             models.export_logits, celsius_fn, run.image_shape,
             platforms=platforms, vjp_order=vjp_order,
         )  # fmt: skip
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # JAX's own, or Python's
         raise ConfigError(f"{error}: pip install 'wbad_jax[export]'.") from error
     print(f"Exported {arm.name}: {len(content) / 2**20:.2f} MiB. Checking it.")
     checks = None

@@ -33,6 +33,13 @@ def run(data_dir, tmp_path_factory):
     return open_run(load_config(workdir), workdir)
 
 
+def test_a_missing_package_is_told_with_what_to_install(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    monkeypatch.delitem(sys.modules, "jax._src.export.serialization", raising=False)
+    with pytest.raises(ConfigError, match=r"flatbuffers.*: pip install .*\[export\]"):
+        export_arm(run, "wbad", tmp_path)
+
+
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
     output = tmp_path_factory.mktemp("exported") / "new" / "folder"

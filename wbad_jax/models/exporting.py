@@ -82,7 +82,7 @@ def export_logits(
 
     Raises:
         ValueError: If a platform is unknown or none is given, or `vjp_order` negative.
-        ModuleNotFoundError: If the package flatbuffers is missing.
+        ImportError: If the package flatbuffers is missing.
 
     Examples:
         >>> import jax
