@@ -5,10 +5,9 @@
 
 Copies of runs of `arms` and `best` that were evaluated again are gathered beside them:
 those in `arms_full` and `best_full`, with the full suite, as `full`; those in
-`arms_radii` and `best_radii`, at other radii, as `radii`. There the arms `large` and
-`large_all` are the wider networks of `configs/sweeps/cohort_size.py`, the second one
-trained for all radii, attacked on the same patients, in folders of these names.
-Adversarial training at the cost of the better defence is in `equal_cost`.
+`arms_radii` and `best_radii`, at other radii, as `radii`. There the arm `large` is the
+wider network of `configs/sweeps/cohort_size.py`, attacked on the same patients, in
+`large`. Adversarial training at the cost of the better defence is in `equal_cost`.
 
 Writes `benchmarks/results/headline.json`: accuracy, sensitivity and specificity of
 every arm under every attack, mean over seeds, with intervals over seeds and patients
@@ -29,7 +28,6 @@ from benchmarks.arm_outcomes import Seeds, arm_rows, gather, labels_of, scores_o
 from benchmarks.measure import write_sweep_report
 from experiments import sweep_scores
 from experiments.sweep_scores import Scores
-from wbad_jax.evaluation import Outcome
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "headline.json"
 PRIMARY = {
@@ -44,7 +42,7 @@ SECONDARY = (
     {**PRIMARY, "arm": "lesion_map"},
 )
 RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
-LONG_RUN, LARGE_RUNS = "long", ("large", "large_all")
+LONG_RUN, LARGE_RUN = "long", "large"
 RADII_RUNS = ("arms_radii", "best_radii")
 _NAMED = ("protocol", "attack", "norm")
 
@@ -125,36 +123,25 @@ def radii_of(sweep: pathlib.Path) -> dict[str, Any]:
         FileNotFoundError: If no copy was evaluated there.
     """
     outcomes = gather(sweep, RADII_RUNS)
-    for run in LARGE_RUNS:
-        for seed, own in _renamed(sweep, run).items():
-            outcomes.setdefault(seed, []).extend(own)
+    with contextlib.suppress(FileNotFoundError):
+        for seed, own in gather(sweep, (LARGE_RUN,)).items():
+            outcomes.setdefault(seed, []).extend(
+                dataclasses.replace(
+                    each, condition=dataclasses.replace(each.condition, arm=LARGE_RUN)
+                )
+                for each in own
+            )
     scores = scores_of_arms(outcomes)
     radii = {c[5] for own in scores.values() for c in own if c[5] is not None}
     differences = [
         {"epsilon": epsilon} | found
-        for run in LARGE_RUNS
         for epsilon in sorted(radii)
         for reference in ("adversarial", "lesion_map")
         if (found := endpoint(
-            scores, {**PRIMARY, "arm": run, "reference": reference}, epsilon
+            scores, {**PRIMARY, "arm": LARGE_RUN, "reference": reference}, epsilon
         ))
     ]  # fmt: skip
     return {**_rows(outcomes, scores), "large_minus": differences}
-
-
-def _renamed(sweep: pathlib.Path, run: str) -> dict[int, list[Outcome]]:
-    """Outcomes of a run of one arm, the arm called as the run; none if not finished."""
-    with contextlib.suppress(FileNotFoundError):
-        return {
-            seed: [
-                dataclasses.replace(
-                    each, condition=dataclasses.replace(each.condition, arm=run)
-                )
-                for each in own
-            ]
-            for seed, own in gather(sweep, (run,)).items()
-        }
-    return {}
 
 
 def equal_cost(sweep: pathlib.Path) -> dict[str, Any]:

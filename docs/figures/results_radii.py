@@ -13,8 +13,7 @@ WORST = ("adaptive", "worst_case", "linf")
 # A ceiling below this leaves no room for skill.
 LEAST_CEILING = 0.6
 _COLOURS = {
-    "adversarial": ORANGE, "wbad": BLUE, "lesion_map": GREEN, "large": "0.5",
-    "large_all": "0.1",
+    "adversarial": ORANGE, "wbad": BLUE, "lesion_map": GREEN, "large": "0.2",
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ _ARMS = {
     "undefended": "undefended", "denoise_frozen": "denoiser before it",
     "denoise": "trained behind denoiser", "adversarial": "adversarial",
     "wbad": "WBAD", "lesion_map": "best: lesion map",
-    "large": "wider, 4,000 patients", "large_all": "the same, for all radii",
+    "large": "wider, 4,000 patients",
 }  # fmt: skip
 _BEST = "lesion_map"
 _SHORT = (
@@ -145,7 +145,7 @@ def radii_section(report: Mapping[str, Any], bracket: Rows) -> str:
     radii = report.get("radii")
     if not radii:
         return "Other radii have not been measured yet.\n"
-    return radii_table(radii["rows"], bracket, _ARMS, (_BEST, "large", "large_all"))
+    return radii_table(radii["rows"], bracket, _ARMS, (_BEST, "large"))
 
 
 def scan_sentence(row: Mapping[str, Any]) -> str:

@@ -20,11 +20,7 @@ _ACCURACIES = (
     ("WBAD, C&W in graybox", "wbad", ("graybox", "cw", "l2"), 1, 0.90),
 )  # fmt: skip
 _BEST = "lesion_map"
-_LARGE = {
-    "large": "best with more patients",
-    "large_all": "best with more patients, trained for all radii",
-}
-_SKILLED = {_BEST: "best", **_LARGE}
+_SKILLED = {_BEST: "best", "large": "best with more patients"}
 _RESOLVED, _SKILL, _SMALLEST_SKILL, _AHEAD = 0.9, 0.8, 0.9, 0.05
 
 
@@ -70,7 +66,7 @@ def _more_patients(differences, bracket) -> list[list[str]]:
     """What it is ahead of adversarial training, at the headline's radius."""
     (epsilon,) = (row["epsilon"] for row in bracket if row["multiple"] == 1)
     return [
-        _line(f"{_LARGE[each['arm']]} minus adversarial, points",
+        _line(f"{_SKILLED['large']} minus adversarial, points",
               each["difference"], 1, _AHEAD)
         for each in differences
         if each["reference"] == "adversarial"

@@ -61,8 +61,7 @@ def _with_more_patients(report: Mapping[str, Any]) -> list[str]:
         f"attacks): {100 * accuracy['large']:.1f} % adaptive; minus adversarial "
         f"training: {told(each)}."
         for each in radii["large_minus"]
-        if (each["arm"], each["reference"]) == ("large", "adversarial")
-        and same(each["epsilon"], epsilon)
+        if each["reference"] == "adversarial" and same(each["epsilon"], epsilon)
     ]
 
 

@@ -98,8 +98,7 @@ def test_targets_over_radii_stand_there_once_they_are_measured():
 
 def test_more_patients_have_targets_of_their_own():
     rows = [*ROWS, row("large", 0.005, 0.97), row("large", 0.01, 0.85)]
-    ahead = {"arm": "large", "reference": "adversarial"}
-    ahead |= {"epsilon": 0.01, "difference": 0.04}
+    ahead = {"reference": "adversarial", "epsilon": 0.01, "difference": 0.04}
     radii = {"rows": rows, "large_minus": [{**ahead, "epsilon": 0.005}, ahead]}
     text = targets(radii=radii)
     assert "best with more patients, smallest radius, % | at least 90.0 | 94.0" in text
