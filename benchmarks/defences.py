@@ -4,7 +4,9 @@
     python -m benchmarks.defences --sweep=runs/defences
 
 Writes `benchmarks/results/defences.json`: for each run the last arm's best score and
-the step at which it stood, numbers of parameters and training steps.
+the step at which it stood, numbers of parameters and training steps. Runs of the sweep
+that the folder does not have keep the rows that the file had of them, so that one can
+be added without the others.
 """
 
 import json
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.measure import write_sweep_report
+from configs.sweeps.defences import MAPS, PLAIN
 from experiments.run_folder import load_config
 from experiments.sweep_scores import finished_runs
 from wbad_jax.training import read_metrics
@@ -58,13 +61,25 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: If nothing is finished.
     """
-    rows = [
+    runs = finished_runs(sweep)
+    rows = [row for row in _earlier_rows() if row["run"] not in runs]
+    rows += [
         {"run": name, **best_of(folder)}
-        for name, folders in finished_runs(sweep).items()
+        for name, folders in runs.items()
         for folder in folders
     ]
+    order = [*PLAIN, *MAPS]
+    rows.sort(key=lambda row: order.index(row["run"]))
     command = "python -m experiments.ablate --config=configs/sweeps/defences.py"
     return {"command": command, "rows": rows}
+
+
+def _earlier_rows() -> list[dict[str, Any]]:
+    """What the results file has of runs that are still in the sweep."""
+    if not RESULTS.is_file():
+        return []
+    rows = json.loads(RESULTS.read_text("utf-8"))["rows"]
+    return [row for row in rows if row["run"] in PLAIN | MAPS]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

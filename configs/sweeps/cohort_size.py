@@ -5,10 +5,8 @@
 The lesion map with places of `headline.py`, at its number of steps, on the first
 patients of the cohort `large`, whose law is that of `paper`; 85 % of them train, the
 others choose the checkpoint. `wide`, on all of them, is twice as wide and has three
-times the steps, of an attack of two steps in place of five; `wide_all_radii`, else the
-same, draws a radius for each image of a training step, as `all` in `radii.py` does.
-Tested on patients of the second sealed set that `docs/preregistration.md` names, under
-PGD and APGD.
+times the steps, of an attack of two steps in place of five. Tested on patients of the
+second sealed set that `docs/preregistration.md` names, under PGD and APGD.
 
 Threat model: Linf, epsilon = 0.125 °C, white box.
 
@@ -59,8 +57,6 @@ def get_config(mode: str = "full") -> Config:
         f"patients_{size}": {**BEST, "data.patients": (0, size - 1)} for size in sizes
     }
     runs["wide"] = {**runs[f"patients_{sizes[-1]}"], **wide}
-    drawn = {"arm.lesion_map.epsilon_range": (0.25, 4.0)}
-    runs["wide_all_radii"] = {**runs["wide"], **drawn}
     return default.make_sweep(
         "cohort_size",
         base,

@@ -48,8 +48,10 @@ _ALSO = ("standard", "adversarial", "denoise_only")
     ],
 )
 def test_config_runs(name, smoke_config, tmp_path, capsys):
-    # All attacks are run once, in the quickstart: compiling them takes the time.
-    config = smoke_config(name, **{"evaluation.attacks": ("fgsm",)})
+    # All attacks and backward passes are run once, in the quickstart: compiling them
+    # takes the time.
+    few = {"evaluation.attacks": ("fgsm",), "evaluation.backward_modes": ()}
+    config = smoke_config(name, **few)
     train_and_evaluate(config, tmp_path)
     output = capsys.readouterr().out
     assert "accuracy [95 % interval]" in output
