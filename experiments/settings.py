@@ -36,27 +36,33 @@ def build_arms(config: Config, image_shape: tuple[int, int, int]) -> list[Arm]:
     """The arms of an experiment, in the order of training.
 
     Raises:
-        ConfigError: If an arm is unknown, starts from a later one, or has settings
-            that the library refuses.
+        ConfigError: If an arm is unknown, or has settings that the library refuses.
     """
     if not config.arms:
         raise ConfigError("arms must name at least one arm.")
-    arms: list[Arm] = []
-    for name in config.arms:
-        if name not in config.arm:
-            raise ConfigError(
-                f"arms names {name!r}; config.arm has {sorted(config.arm)}."
-            )
-        earlier = [arm.name for arm in arms]
+    unknown = [name for name in config.arms if name not in config.arm]
+    if unknown:
+        raise ConfigError(
+            f"arms names {unknown[0]!r}; config.arm has {sorted(config.arm)}."
+        )
+    return [_build_arm(config, name, image_shape) for name in config.arms]
+
+
+def check_starts(config: Config) -> None:
+    """What training asks of its arms, and a finished run does not.
+
+    Raises:
+        ConfigError: If an arm starts from one that is trained after it, or not at all.
+    """
+    for place, name in enumerate(config.arms):
         start = config.arm[name].init_from
+        earlier = config.arms[:place]
         if start and start not in earlier and not parameter_files.exist_in(start):
             raise ConfigError(
                 f"arm.{name}.init_from is {start!r}, which does not stand before "
                 f"{name!r} in arms {tuple(config.arms)}, and is no folder of a "
                 f"released arm with {parameter_files.FILE}."
             )
-        arms.append(_build_arm(config, name, image_shape))
-    return arms
 
 
 def _build_arm(config: Config, name: str, image_shape) -> Arm:

@@ -68,6 +68,7 @@ def train_and_evaluate(
             folds = cohort.make_folds(config, dataset)
         read_bracket(config, folds)  # refused now, not after hours
         arms = settings.build_arms(config, dataset.images.shape[1:])
+        settings.check_starts(config)
         settings.augmentation(config, dataset.window)
         settings.check_twins(config, arms, folds[0].train)
         training_mesh(config)

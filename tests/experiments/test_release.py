@@ -104,6 +104,15 @@ def test_a_release_evaluates_to_the_same_rows(finished, tmp_path):
         release(finished, folder)
 
 
+def test_an_arm_is_evaluated_without_the_one_it_started_from(finished):
+    config = load_config(finished)
+    config.arms = (config.evaluation.reference_arm,) = ("wbad",)
+    config.evaluation.protocols = ("clean",)
+    evaluate_run(config, finished)
+    rows = read_results(finished)["rows"]
+    assert {(row["arm"], row["attack"]) for row in rows} == {("wbad", "none")}
+
+
 def test_training_starts_from_a_released_arm(finished, tmp_path):
     folder = tmp_path / "small"
     release(finished, folder)
