@@ -3,11 +3,11 @@
     python -m experiments.ablate --config=configs/sweeps/headline.py
     python -m benchmarks.headline --sweep=runs/headline
 
-Copies of runs of `arms` and `best` that were evaluated again are gathered beside them:
-those in `arms_full` and `best_full`, with the full suite, as `full`; those in
-`arms_radii` and `best_radii`, at other radii, as `radii`. There the arm `large` is the
-wider network of `configs/sweeps/cohort_size.py`, attacked on the same patients, in
-`large`. Adversarial training at the cost of the better defence is in `equal_cost`.
+Copies of runs of `arms` and `best` that were evaluated again at other radii, in
+`arms_radii` and `best_radii`, are gathered beside them as `radii`. There the arm
+`large` is the wider network of `configs/sweeps/cohort_size.py`, attacked on the same
+patients, in `large`. Adversarial training at the cost of the better defence is in
+`equal_cost`.
 
 Writes `benchmarks/results/headline.json`: accuracy, sensitivity and specificity of
 every arm under every attack, mean over seeds, with intervals over seeds and patients
@@ -41,7 +41,7 @@ SECONDARY = (
     {**_GRAYBOX, "attack": "cw", "norm": "l2"},
     {**PRIMARY, "arm": "lesion_map"},
 )
-RUNS, FULL_RUNS = ("arms", "best"), ("arms_full", "best_full")
+RUNS = ("arms", "best")
 LONG_RUN, LARGE_RUN = "long", "large"
 RADII_RUNS = ("arms_radii", "best_radii")
 _NAMED = ("protocol", "attack", "norm")
@@ -104,13 +104,10 @@ def report_of(sweep: pathlib.Path) -> dict[str, Any]:
         "command": "python -m experiments.ablate --config=configs/sweeps/headline.py",
         "commit": record["commit"],
         "config": record["config"],
-        **_summary(outcomes),
+        **summary(outcomes),
     }
     with contextlib.suppress(FileNotFoundError):
         report["equal_cost"] = equal_cost(sweep)
-    # Evaluations of copies, where they were made.
-    with contextlib.suppress(FileNotFoundError):
-        report["full"] = _summary(gather(sweep, FULL_RUNS, suite="full"))
     with contextlib.suppress(FileNotFoundError):
         report["radii"] = radii_of(sweep)
     return report
@@ -167,8 +164,8 @@ def _rows(outcomes: Seeds, scores: Mapping[str, Mapping[tuple, Scores]]):
     return {"seeds": list(outcomes), "attack_minutes": minutes, "rows": rows}
 
 
-def _summary(outcomes: Seeds) -> dict[str, Any]:
-    """Rows and endpoints of some runs."""
+def summary(outcomes: Seeds) -> dict[str, Any]:
+    """Rows, minutes of the attacks and registered endpoints of some runs, by seed."""
     scores = scores_of_arms(outcomes)
     secondary = [endpoint(scores, wanted) for wanted in SECONDARY]
     measured = [found for found in secondary if found is not None]

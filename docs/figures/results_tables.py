@@ -2,6 +2,7 @@
 
     python -m benchmarks.headline
     python -m benchmarks.headline_bracket
+    python -m benchmarks.full_suite
     python -m benchmarks.radii
     python -m benchmarks.cohort_size
     python -m docs.figures.results_tables
@@ -32,10 +33,12 @@ Rows = Sequence[Mapping[str, Any]]
 _PROTOCOLS = ("clean", "graybox", "adaptive")
 _NAMES = {
     "none": "as they are", "fgsm": "FGSM", "pgd": "PGD", "apgd": "APGD", "cw": "C&W",
-    "twin": "twin", "template": "template", "subband": "approximation band",
-    "details": "detail bands", "fab": "FAB", "fmn": "FMN",
-    "square_blocks": "Square in blocks", "square": "Square", "noise": "noise",
-    "worst_case": "worst case",
+    "twin": "twin", "template": "template", "signed_score": "signed score",
+    "subband": "approximation band", "details": "detail bands", "fab": "FAB",
+    "fmn": "FMN", "threshold_estimator": "threshold estimator",
+    "threshold_crossing": "threshold crossing", "warm_starts": "warm starts",
+    "coarse": "coarse search", "square_blocks": "Square in blocks",
+    "square": "Square", "noise": "noise", "worst_case": "worst case",
 }  # fmt: skip
 _ARMS = {
     "undefended": "undefended", "denoise_frozen": "denoiser before it",
@@ -68,7 +71,7 @@ def page_tables() -> dict[str, str]:
         "equal": equal_cost_sentence(report["equal_cost"]),
         "sides": sides_table(report["rows"]),
         "endpoints": endpoints_table(report),
-        "full": full_section(report),
+        "full": full_section(read_results("full_suite")),
         "tried": tried_table(read_results("defences")["rows"]),
         **{f"real_{each['name']}": real_table(each["rows"]) for each in real},
         "tuned": tuned_table(real),
@@ -191,17 +194,10 @@ def endpoints_table(report: Mapping[str, Any]) -> str:
     return table(head, cells)
 
 
-def full_section(report: Mapping[str, Any]) -> str:
-    """The full suite, where it was run."""
-    full = report.get("full")
-    if not full:
-        return "The full suite has not been run yet.\n"
-    seeds = ", ".join(map(str, full["seeds"]))
-    rows = full["rows"]
-    lines = accuracy_table(rows, [c for c in conditions_of(rows) if c[0] != "graybox"])
-    compared = full["primary"] or full["secondary"]
-    endpoints = f"\n{endpoints_table(full)}" if compared else ""
-    return f"Seeds: {seeds}.\n\n{lines}{endpoints}"
+def full_section(full: Mapping[str, Any]) -> str:
+    """What the full suite leaves of each arm, and the registered differences."""
+    lines = accuracy_table(full["rows"], conditions_of(full["rows"]))
+    return f"{lines}\n{endpoints_table(full)}"
 
 
 def _called(condition: tuple) -> str:

@@ -9,8 +9,8 @@ from wbad_jax.evaluation import wilson_interval
 # What each run of `configs/sweeps/defences.py` is.
 NAMES = {
     "adversarial": "adversarial training (PGD)",
-    "long": "the same, twice the steps",
-    "places": "the same, with offsets for each place",
+    "long": "adversarial training, twice the steps",
+    "places": "adversarial training with offsets for each place",
     "trades": "TRADES",
     "mart": "MART",
     "weight_perturbation": "adversarial weight perturbation",
