@@ -110,19 +110,36 @@ RANDOM += ("square_linf", "square_l2", "noise_linf", "noise_l2", "fab_l2_targete
 MARGIN_TOLERANCE = 1e-3
 TRACES = collections.Counter()
 
-# Close relatives of others, whose programs take long to compile.
+# Close relatives of others, or made of others, whose programs take long to compile.
 SLOW = (
-    "bim_l2", "coarse_l2", "coefficients_l2", "cw_confident", "fmn_l2", "mim_linf",
-    "noise_l2", "pgd_linf_random",
+    "apgd_l1", "apgd_l2", "bim_l2", "coarse_l2", "coefficients_l2", "cw_confident",
+    "detector_l2", "fmn_l1", "fmn_l2", "low_pass", "mim_linf", "noise_l2", "pgd_adam",
+    "pgd_last", "pgd_linf_random", "signed_score", "subband_l2", "threshold_crossing",
+    "threshold_estimator", "warm_starts",
 )  # fmt: skip
+# One of each kind, of which colours and ten classes are always tried too.
+COLOURED = (
+    "apgd_linf", "cw_closest", "fab_l2_targeted", "fgsm_linf", "pgd_l2", "square_linf",
+    "sparse_pixels", "template",
+)  # fmt: skip
+
+
+def quick(name, shape="grey_2_classes"):
+    """Whether a test of an attack is among the default ones."""
+    return name not in SLOW and (shape == "grey_2_classes" or name in COLOURED)
+
+
 each_attack = pytest.mark.parametrize(
     "name",
+    [pytest.param(n, marks=[] if quick(n) else [pytest.mark.slow]) for n in ATTACKS],
+)
+each_attack_and_shape = pytest.mark.parametrize(
+    ("name", "shape"),
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-        for name in ATTACKS
+        pytest.param(n, s, marks=[] if quick(n, s) else [pytest.mark.slow])
+        for n, s in itertools.product(ATTACKS, SHAPES)
     ],
 )
-each_shape = pytest.mark.parametrize("shape", SHAPES)
 
 
 def make_problem(shape="grey_2_classes"):
@@ -187,8 +204,7 @@ def radius(attack, epsilon):
     return 10 * epsilon if attack.norm == "l1" else epsilon
 
 
-@each_attack
-@each_shape
+@each_attack_and_shape
 def test_stays_in_the_ball_and_in_the_pixel_range(name, shape, key):
     weights, images, labels = make_problem(shape)
     attack = ATTACKS[name]
@@ -205,8 +221,7 @@ def test_stays_in_the_ball_and_in_the_pixel_range(name, shape, key):
         assert adversarial.max() <= 1
 
 
-@each_attack
-@each_shape
+@each_attack_and_shape
 def test_reports_what_a_fresh_forward_pass_sees(name, shape, key):
     weights, images, labels = make_problem(shape)
     attack = ATTACKS[name]

@@ -114,7 +114,17 @@ def test_calls_share_one_signature(name):
     assert all(actual[name].default is None for name in names[len(expected) :])
 
 
-@each_attack
+# Compiled op by op, which takes seconds; inputs are checked by one function for all.
+OF_EACH_KIND = ("fgsm", "pgd", "cw", "fab", "square", "autoattack", "subband", "twin")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[] if n in OF_EACH_KIND else [pytest.mark.slow])
+        for n in attacks.ATTACKS
+    ],
+)
 def test_numpy_inputs_are_accepted(name, key):
     images, labels = np.asarray(IMAGES), np.asarray(LABELS)
     fields = {field.name for field in dataclasses.fields(attacks.ATTACKS[name])}
